@@ -1,0 +1,43 @@
+# Two commands matter: `make demo` and `make test`. Each does its own set-up.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
+RUN := $(UV) run --frozen --no-sync
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON ?= .venv/bin/python
+
+.PHONY: help install demo check test test-services format bench
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml uv.lock
+	@command -v uv >/dev/null 2>&1 || test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet "uv>=0.7"
+	$(UV) sync --frozen --inexact --all-groups --extra demo
+	@touch $@
+
+install: .venv/installed ## make .venv from uv.lock
+
+demo: install ## train, evaluate and report on simulated lesions, end to end
+	$(RUN) lightbox demo
+
+check: install ## lint, types, import rules
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+test-services: ## install what the tests need beside Python
+	@command -v npm >/dev/null 2>&1 || { echo "npm is missing: install Node.js 18 or later"; exit 1; }
+	@test -x tests/azurite/node_modules/.bin/azurite-blob || npm ci --prefix tests/azurite --silent
+	@tests/install_chromium
+
+test: check test-services ## all checks and all tests
+	$(RUN) pytest
+
+format: install ## rewrite the code in the project's style
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .

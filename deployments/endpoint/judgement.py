@@ -1,0 +1,91 @@
+"""From the bytes of one image to what is said of it, on a bounded pool of threads."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from deployments.endpoint.admission import Gate
+from deployments.endpoint.formats import Row
+from deployments.endpoint.measures import Measures
+from deployments.endpoint.refusal import Refusal
+from deployments.endpoint.served_model import ServedModel
+from tasks.data.images import ImageRejected
+from tasks.models.bundle import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One row's outcome. `sha256` is of the image's bytes, None when there were none; `seconds` of work."""
+
+    outcome: Prediction | Refusal
+    sha256: str | None
+    seconds: float
+    data: bytes
+
+
+def judge(model: ServedModel, row: Row) -> Judged:
+    """Read, decode and judge one image; an unusable one is told as a refusal."""
+    started = time.perf_counter()
+    data, digest = b"", None
+    outcome: Prediction | Refusal
+    try:
+        data = row.read()
+        digest = hashlib.sha256(data).hexdigest()
+        outcome = model.bundle.decide(model.logits(model.pixels(data))[None])[0]
+    except Refusal as refusal:
+        outcome = refusal
+    except ImageRejected as rejected:
+        reason = rejected.reason.value.replace("_", " ")
+        outcome = Refusal(
+            400,
+            rejected.reason.value,
+            f"the image cannot be used ({reason}): {rejected.detail}",
+            field=row.field,
+        )
+    return Judged(outcome, digest, time.perf_counter() - started, data)
+
+
+class Judges:
+    """The pool of threads that judge, one image each; call from the event loop's thread only."""
+
+    def __init__(self, width: int, gate: Gate, measures: Measures, answer_seconds: float) -> None:
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix="judge")
+        self._gate, self._measures = gate, measures
+        self._seconds = answer_seconds
+        self.width = width
+
+    async def judge(self, model: ServedModel, rows: Sequence[Row]) -> list[Judged]:
+        """Every row's outcome, in order.
+
+        Raises:
+            Refusal: 429, the queue is full; 503, not done in time.
+        """
+        loop = asyncio.get_running_loop()
+        self._gate.queue(len(rows))
+        jobs = [self._pool.submit(judge, model, row) for row in rows]
+        self._measures.queue.set(self._gate.queued)
+        for job in jobs:
+            job.add_done_callback(lambda done: loop.call_soon_threadsafe(self._left, done))
+        try:
+            async with asyncio.timeout(self._seconds):
+                return [await asyncio.wrap_future(job) for job in jobs]
+        except TimeoutError:
+            message = f"no answer within answer_seconds={self._seconds:g}; try again, with fewer rows at once"
+            raise Refusal(
+                503, "time_out", message, limit=self._seconds, headers={"retry-after": "1"}
+            ) from None
+        finally:
+            for job in jobs:
+                job.cancel()
+
+    def close(self) -> None:
+        """Wait for what is at work, drop what waits."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _left(self, job: Future[Judged]) -> None:
+        failed = job.cancelled() or job.exception() is not None
+        self._gate.left(None if failed else job.result().seconds)
+        self._measures.queue.set(self._gate.queued)

@@ -1,0 +1,113 @@
+"""Who may ask: a primary and a secondary key, either of which opens, replaceable while the endpoint runs."""
+
+import hashlib
+import hmac
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tasks.errors import ConfigError
+
+PRIMARY: Final = "LIGHTBOX_PRIMARY_KEY"
+SECONDARY: Final = "LIGHTBOX_SECONDARY_KEY"
+MIN_LENGTH: Final = 16
+"""Shorter keys can be guessed."""
+
+LOOK_SECONDS: Final = 1.0
+_NO_KEYS: Final = "set LIGHTBOX_PRIMARY_KEY, or name a file with `LIGHTBOX_PRIMARY_KEY=...` by --key-file"
+
+
+class KeyRing:
+    """The keys that open, from the environment or a file; only their digests are held.
+
+    A file has lines `LIGHTBOX_PRIMARY_KEY=...` and, if wanted, `LIGHTBOX_SECONDARY_KEY=...`. It is looked at
+    again at most once a second; while it cannot be read or holds no valid key, the last good keys stay.
+
+    Raises:
+        ConfigError: a key is too short, or the file cannot be read or holds none.
+    """
+
+    def __init__(self, file: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._looked = time.monotonic()
+        self._seen = _stamp(file) if file else None
+        self._digests = (
+            _from_file(file) if file else _digests(os.environ if environment is None else environment)
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no key is set, so that everyone is let in."""
+        return not self._digests
+
+    def opens(self, authorization: str | None) -> bool:
+        """Whether a header's value, `Bearer <key>`, holds one of the keys; True for all when no key is set."""
+        self._look_again()
+        if not self._digests:
+            return True
+        scheme, _, key = (authorization or "").partition(" ")
+        given = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
+        matches = [hmac.compare_digest(given, digest) for digest in self._digests]
+        return scheme.lower() == "bearer" and any(matches)
+
+    def _look_again(self) -> None:
+        now = time.monotonic()
+        if self._file is None or now - self._looked < LOOK_SECONDS or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._looked = now
+            stamp = _stamp(self._file)
+            if stamp is not None and stamp != self._seen:
+                self._digests, self._seen = _from_file(self._file), stamp
+        except ConfigError:
+            return  # the last good keys stay until the file is whole
+        finally:
+            self._lock.release()
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        facts = file.stat()
+    except OSError:
+        return None
+    return facts.st_mtime_ns, facts.st_size, facts.st_ino
+
+
+def _from_file(file: Path) -> tuple[bytes, ...]:
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"the key file {file} cannot be read ({type(error).__name__})",
+            cure="give this user the right to read it",
+        ) from None
+    pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
+    digests = _digests({name.strip(): value.strip().strip("'\"") for name, _, value in pairs})
+    if not digests:
+        raise ConfigError(f"the key file {file} holds no key", cure=f"write a line {PRIMARY}=...")
+    return digests
+
+
+def _digests(source: Mapping[str, str]) -> tuple[bytes, ...]:
+    keys = {name: source.get(name, "").strip() for name in (PRIMARY, SECONDARY)}
+    for name, key in keys.items():
+        if key and len(key) < MIN_LENGTH:
+            raise ConfigError(
+                f"{name} has {len(key)} characters, fewer than {MIN_LENGTH}",
+                cure="make one by: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            )
+    return tuple(hashlib.sha256(key.encode()).digest() for key in keys.values() if key)
+
+
+def require_safe(keys: KeyRing, *, loopback: bool, host: str) -> None:
+    """Without a key only this machine may be served.
+
+    Raises:
+        ConfigError: no key is set and the address can be reached from elsewhere.
+    """
+    if keys.is_empty and not loopback:
+        raise ConfigError(f"no key is set, and {host} can be reached from other machines", cure=_NO_KEYS)

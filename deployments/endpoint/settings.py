@@ -1,0 +1,124 @@
+"""What the endpoint is told: where the model is, who may ask, how much it takes on."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tasks.models.manifest import ModelName
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(_Frozen):
+    """Where a request, or the sum of them, is too much."""
+
+    max_body_mib: int = Field(default=32, ge=1, le=1024, description="Largest body of a request, MiB.")
+    max_rows: int = Field(default=32, ge=1, le=1024, description="Most images in one request.")
+    max_pixels: int = Field(
+        default=50_000_000,
+        ge=1024,
+        le=178_956_970,
+        description="Most pixels that an image's header may claim; the bundle's own limit holds too.",
+    )
+    max_queue: int = Field(
+        default=128, ge=1, le=65_536, description="Most images waiting or at work; above it: 429."
+    )
+    max_requests: int = Field(
+        default=512, ge=1, le=65_536, description="Most requests in hand at once; above it: 429."
+    )
+    max_buffered_mib: int = Field(
+        default=512, ge=1, le=65_536, description="Most memory for bodies of requests in hand, MiB."
+    )
+    body_seconds: float = Field(default=30, gt=0, le=600, description="A body must have arrived by then.")
+    answer_seconds: float = Field(default=30, gt=0, le=600, description="An answer must be found by then.")
+
+    @model_validator(mode="after")
+    def _a_full_request_fits(self) -> Self:
+        if self.max_rows > self.max_queue:
+            raise ValueError(f"max_rows={self.max_rows} is more than max_queue={self.max_queue} takes")
+        if self.max_body_mib > self.max_buffered_mib:
+            raise ValueError(
+                f"max_body_mib={self.max_body_mib} is more than max_buffered_mib={self.max_buffered_mib} takes"
+            )
+        return self
+
+
+class LogSettings(_Frozen):
+    """What is kept of the predictions."""
+
+    sampling: float = Field(default=1.0, ge=0, le=1, description="Share of the predictions that is logged.")
+    images: bool = Field(default=False, description="Also keep the image files themselves.")
+    max_disk_mib: int = Field(
+        default=256,
+        ge=1,
+        le=1_048_576,
+        description="Most disk for what the workspace has not taken yet; above it rows are dropped.",
+    )
+
+
+class ServeSettings(_Frozen):
+    """Everything `serve` needs."""
+
+    workspace: str = Field(min_length=1, description="Folder or fsspec URL of the workspace.")
+    name: ModelName = Field(description="The model's name in the registry; its champion is served.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(default=1, ge=1, le=64, description="Processes that share nothing but the cache.")
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Images judged at once in each worker; default: the cores divided by the workers.",
+    )
+    micro_batch: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Judge waiting images together; `auto` does so on a GPU only."
+    )
+    key_file: Path | None = Field(
+        default=None, description="File with the keys, read again when it changes; default: the environment."
+    )
+    challenger_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(
+        default=None,
+        description="Share of requests that the challenger answers; 0 loads it for the header alone, "
+        "None does not load it.",
+    )
+    mirror_percent: float = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Share of requests that the challenger judges too, for the log only.",
+    )
+    poll_seconds: float = Field(
+        default=10, gt=0, le=3600, description="Pause between looks for a new champion."
+    )
+    drain_seconds: float = Field(
+        default=2,
+        ge=0,
+        le=300,
+        description="After SIGTERM: time in which requests are still taken, each answer closing its connection.",
+    )
+    log: LogSettings | None = Field(
+        default=None, description="Log predictions to the workspace; None: do not."
+    )
+    cache_root: Path | None = Field(
+        default=None, description="Folder for local copies; default: $LIGHTBOX_CACHE or ~/.cache/lightbox."
+    )
+    limits: Limits = Limits()
+
+    @property
+    def wants_challenger(self) -> bool:
+        """Whether the challenger is loaded."""
+        return self.challenger_percent is not None or self.mirror_percent > 0
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the endpoint."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False

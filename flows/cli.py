@@ -1,0 +1,273 @@
+"""The `lightbox` command. Options are plain values; heavy imports happen inside the command that needs them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+Preset = Literal["fast", "standard", "thorough"]
+Protocol = Literal["cross_validation", "holdout", "given_split"]
+
+Debug = Annotated[bool, Parameter(negative=(), help="Show the traceback of an expected failure.")]
+Quiet = Annotated[bool, Parameter(negative=(), help="No progress bars and no summary.")]
+JsonFile = Annotated[
+    Path | None, Parameter(name="--json", help="Write the result as JSON to this file; - is standard output.")
+]
+Images = Annotated[
+    str, Parameter(help="Folder or fsspec URL of the images: az://..., s3://..., gs://..., /data/scans.")
+]
+WorkspaceUrl = Annotated[str, Parameter(help="Folder or fsspec URL that Lightbox owns.")]
+Name = Annotated[str, Parameter(help="Name of the data set and of the model made from it.")]
+PositiveClass = Annotated[str | None, Parameter(help="The finding, such as yes. Needed with two classes.")]
+Manifest = Annotated[
+    str | None,
+    Parameter(
+        help="CSV, Parquet or JSON lines with path, label and optionally group, split. Default: a folder a class."
+    ),
+]
+BundleUri = Annotated[
+    str, Parameter(help="Folder or URL of a model bundle, as `lightbox models list` shows it.")
+]
+
+app = App(
+    name="lightbox",
+    help="Train, evaluate honestly, promote and use medical-image classifiers.",
+    help_epilogue="Secrets come from the environment (AZURE_STORAGE_CONNECTION_STRING and the like) or from a "
+    "Prefect block, never from an option.",
+)
+
+
+def main() -> None:
+    """Entry point: an expected failure is one message and exit code 2."""
+    from tasks.errors import LightboxError
+
+    try:
+        app()
+    except LightboxError as error:
+        if "--debug" in sys.argv:
+            raise
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"error: {error}", markup=False, style="red")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped. The same command goes on from the last finished stage.")
+        sys.exit(130)
+
+
+@app.command
+def retrain(
+    *,
+    images: Images,
+    workspace: WorkspaceUrl,
+    name: Name,
+    positive_class: PositiveClass = None,
+    finding: Annotated[str | None, Parameter(help="The finding in a reader's words, such as tumour.")] = None,
+    manifest: Manifest = None,
+    preset: Annotated[
+        Preset, Parameter(help="fast: under a minute. standard: minutes on a CPU. thorough: longer.")
+    ] = "standard",
+    backbone: Annotated[
+        str | None, Parameter(help="Pretrained network; `lightbox doctor` lists them.")
+    ] = None,
+    weights: Annotated[
+        str, Parameter(help="auto, none (random start), or a URL of .safetensors or .pth.")
+    ] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to train.")] = "auto",
+    seed: Annotated[int, Parameter(help="Seed of everything random.")] = 0,
+    protocol: Annotated[
+        Protocol | None, Parameter(help="How images are kept apart. Default: by the data.")
+    ] = None,
+    folds: Annotated[int, Parameter(help="Folds of the ledger, fixed at the first run.")] = 5,
+    served: Annotated[Literal["average", "refit"], Parameter(help="What the endpoint serves.")] = "average",
+    recall_target: Annotated[float, Parameter(help="The threshold is chosen for this recall.")] = 0.95,
+    min_recall: Annotated[float, Parameter(help="Bar on the lower bound of recall.")] = 0.85,
+    max_reject_fraction: Annotated[
+        float, Parameter(help="Unusable images above this share stop the run.")
+    ] = 0.1,
+    images_block: Annotated[
+        str | None, Parameter(help="Datastore block with the secrets for the images.")
+    ] = None,
+    workspace_block: Annotated[
+        str | None, Parameter(help="Datastore block with the secrets for the workspace.")
+    ] = None,
+    force: Annotated[
+        bool, Parameter(negative=(), help="Run every stage again, also where nothing changed.")
+    ] = False,
+    json: JsonFile = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Pull images, check them, fine-tune, evaluate honestly, report, and promote the model if it is good enough."""
+    from flows.commands import run_retrain, validated
+    from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
+    from tasks.catalogue import CatalogueSettings
+    from tasks.evaluation.gate import GateSettings
+    from tasks.ingest import ImagesSource
+
+    with validated():
+        settings = {
+            "images": ImagesSource(url=images, block=images_block, manifest=manifest),
+            "workspace": WorkspaceLocation(url=workspace, block=workspace_block),
+            "dataset": DataSet(name=name, positive_class=positive_class, finding=finding),
+            "checks": CatalogueSettings(
+                max_reject_fraction=max_reject_fraction, n_folds=folds, protocol=protocol
+            ),
+            "training": TrainingSettings.model_validate(
+                {"preset": preset, "backbone": backbone, "weights": weights, "device": device, "seed": seed}
+            ),
+            "evaluation": EvaluationSettings(recall_target=recall_target, served=served),
+            "gate": GateSettings(min_recall=min_recall),
+        }
+    run_retrain(settings, force=force, json_file=json, quiet=quiet)
+
+
+@app.command
+def demo(
+    *,
+    folder: Annotated[Path, Parameter(help="Where the demo's images and workspace are put.")] = Path("demo"),
+    preset: Annotated[Preset, Parameter(help="What is trained.")] = "fast",
+    seed: Annotated[int, Parameter(help="Seed of everything random.")] = 0,
+    force: Annotated[
+        bool, Parameter(negative=(), help="Run every stage again, also where nothing changed.")
+    ] = False,
+    json: JsonFile = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make 253 brain slices with simulated lesions, and do the whole main job on them."""
+    from flows.commands import run_demo
+
+    run_demo(folder, preset=preset, seed=seed, force=force, json_file=json, quiet=quiet)
+
+
+@app.command
+def catalogue(
+    *,
+    images: Images,
+    workspace: WorkspaceUrl,
+    name: Name,
+    positive_class: PositiveClass = None,
+    manifest: Manifest = None,
+    folds: Annotated[int, Parameter(help="Folds of the ledger, fixed at the first run.")] = 5,
+    max_reject_fraction: Annotated[
+        float, Parameter(help="Unusable images above this share stop the run.")
+    ] = 0.1,
+    json: JsonFile = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Check the images, find copies and assign folds, without training."""
+    from flows.commands import run_catalogue, validated
+    from tasks.catalogue import CatalogueSettings
+    from tasks.ingest import ImagesSource
+
+    with validated():
+        source = ImagesSource(url=images, manifest=manifest)
+        settings = CatalogueSettings(max_reject_fraction=max_reject_fraction, n_folds=folds)
+    run_catalogue(source, workspace, name, settings, positive_class, json_file=json, quiet=quiet)
+
+
+@app.command
+def predict(
+    files: Annotated[list[Path], Parameter(help="Image files.")],
+    /,
+    *,
+    bundle: BundleUri,
+    debug: Debug = False,
+) -> None:
+    """Say what a model thinks of image files: one JSON line a file."""
+    from flows.predict import predict_files
+
+    sys.exit(predict_files(bundle, files))
+
+
+@app.command
+def score(
+    *,
+    bundle: BundleUri,
+    images: Images,
+    out: Annotated[str, Parameter(help="Folder or fsspec URL for scores.parquet and scores.csv.")],
+    json: JsonFile = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Score every image of a store; goes on where it was stopped, bad images become rows with a reason."""
+    from flows.commands import run_score
+
+    run_score(bundle, images, out, json_file=json, quiet=quiet)
+
+
+@app.command
+def doctor(
+    *,
+    workspace: Annotated[str | None, Parameter(help="Workspace to check for access.")] = None,
+    images: Annotated[str | None, Parameter(help="Image store to check for access.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Say what is installed, which weights can be had, which device there is, and whether stores answer."""
+    from flows.doctor import examine
+
+    sys.exit(examine(workspace, images))
+
+
+models = App(name="models", help="List, show, promote and roll back model versions.")
+app.command(models)
+
+
+@models.command(name="list")
+def list_models(
+    *,
+    workspace: WorkspaceUrl,
+    name: Annotated[str | None, Parameter(help="One model; all of them when left out.")] = None,
+    json: JsonFile = None,
+    debug: Debug = False,
+) -> None:
+    """List the versions of the models with their aliases and honest figures."""
+    from flows.models import list_versions
+
+    list_versions(workspace, name, json)
+
+
+@models.command
+def show(
+    *,
+    workspace: WorkspaceUrl,
+    name: Name,
+    version: Annotated[str, Parameter(help="A version such as v3, or champion or challenger.")] = "champion",
+    debug: Debug = False,
+) -> None:
+    """Show all that is known of one version, as JSON."""
+    from flows.models import show_version
+
+    show_version(workspace, name, version)
+
+
+@models.command
+def promote(
+    *,
+    workspace: WorkspaceUrl,
+    name: Name,
+    version: Annotated[str, Parameter(help="The version that is to be served.")],
+    reason: Annotated[str, Parameter(help="Why; it is kept in the history.")],
+    debug: Debug = False,
+) -> None:
+    """Serve a version from now on, whatever the gate said."""
+    from flows.models import promote_version
+
+    promote_version(workspace, name, version, reason)
+
+
+@models.command
+def rollback(
+    *,
+    workspace: WorkspaceUrl,
+    name: Name,
+    reason: Annotated[str, Parameter(help="Why; it is kept in the history.")],
+    debug: Debug = False,
+) -> None:
+    """Serve the champion before this one again."""
+    from flows.models import roll_back
+
+    roll_back(workspace, name, reason)

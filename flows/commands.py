@@ -1,0 +1,101 @@
+"""What the commands do that run stages: progress bars around them, a summary and JSON after them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from flows.config import DataSet, TrainingSettings, WorkspaceLocation
+from flows.output import write_json
+from flows.retrain import retrain
+from flows.summary import show_catalogue, show_retrain, show_scores
+from flows.terminal import progress_bars
+from tasks.catalogue import CatalogueSettings, catalogue
+from tasks.errors import ConfigError
+from tasks.ingest import ImagesSource, ingest
+from tasks.run import open_run
+from tasks.score import score
+
+
+@contextmanager
+def validated() -> Iterator[None]:
+    """Turn a setting out of bounds into an error that names it.
+
+    Raises: ConfigError.
+    """
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the settings"
+        raise ConfigError(f"{field}: {first['msg']} (got {first['input']!r})", cure="see --help") from error
+
+
+def run_retrain(settings: Mapping[str, Any], *, force: bool, json_file: Path | None, quiet: bool) -> None:
+    """Run the main job: on the Prefect server that is configured, else in this process alone."""
+    console = Console(stderr=True)
+    flow = retrain if _server_configured() else retrain.fn
+    with progress_bars(console, quiet=quiet or json_file == Path("-")):
+        result = flow(**settings, force=force)
+    if not quiet:
+        show_retrain(console, result)
+    write_json(result, json_file)
+
+
+def run_demo(
+    folder: Path, *, preset: str, seed: int, force: bool, json_file: Path | None, quiet: bool
+) -> None:
+    """Make the demo's images where they are missing, and run the main job on them."""
+    from tasks.data.demo import make_demo
+    from tasks.display import progress_of
+
+    with progress_bars(Console(stderr=True), quiet=quiet):
+        summary = make_demo(folder / "data", progress=progress_of("make demo images", in_prefect=False))
+    settings = {
+        "images": ImagesSource(url=str(summary.images)),
+        "workspace": WorkspaceLocation(url=str(folder / "workspace")),
+        "dataset": DataSet(name="demo", positive_class="yes", finding="simulated lesion"),
+        "training": TrainingSettings.model_validate({"preset": preset, "seed": seed}),
+    }
+    run_retrain(settings, force=force, json_file=json_file, quiet=quiet)
+
+
+def run_catalogue(
+    source: ImagesSource,
+    workspace: str,
+    name: str,
+    settings: CatalogueSettings,
+    positive_class: str | None,
+    *,
+    json_file: Path | None,
+    quiet: bool,
+) -> None:
+    """Check images without training."""
+    console = Console(stderr=True)
+    run = open_run(workspace, None, name)
+    with progress_bars(console, quiet=quiet or json_file == Path("-")):
+        found = catalogue(run, ingest(run, source).listing, settings, positive_class)
+    if not quiet:
+        show_catalogue(console, run, found)
+    write_json(found, json_file)
+
+
+def run_score(bundle: str, images: str, out: str, *, json_file: Path | None, quiet: bool) -> None:
+    """Score a store."""
+    console = Console(stderr=True)
+    run = open_run(out, None, "scores")
+    with progress_bars(console, quiet=quiet or json_file == Path("-")):
+        scores = score(run, ImagesSource(url=images), bundle, None)
+    if not quiet:
+        show_scores(console, run, scores)
+    write_json(scores, json_file)
+
+
+def _server_configured() -> bool:
+    """Whether a Prefect server is named; without one its engine would start a temporary server, about 15 s."""
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url is not None

@@ -1,0 +1,98 @@
+"""The run forms: what a person may change about a run, with bounds, defaults and a description each.
+
+Settings of one stage stand with the stage; here is what concerns several.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.fine_tune import TrainingOptions
+from tasks.training.backbones import BACKBONES, BackboneName
+from tasks.training.recipes import PRESETS, PresetName, Recipe, WeightsChoice
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+class WorkspaceLocation(BaseModel):
+    """Where Lightbox keeps what it makes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(min_length=1, description="fsspec URL or folder that Lightbox owns.")
+    block: str | None = Field(
+        default=None, description="Name of a Lightbox Datastore block with the secrets for this URL."
+    )
+
+
+class DataSet(BaseModel):
+    """What the images are about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        description="Name of the data set and of the model made from it: lower-case letters, digits, - and _.",
+    )
+    positive_class: str | None = Field(
+        default=None, description="The class that is looked for, such as yes. Needed with two classes."
+    )
+    finding: str | None = Field(
+        default=None,
+        max_length=40,
+        description="The finding in a reader's words, such as tumour, for the report.",
+    )
+
+
+class TrainingSettings(BaseModel):
+    """What is trained, and how long."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: PresetName = Field(
+        default="standard",
+        description="fast: a linear head on frozen features, seconds. standard: fine-tuning, minutes on a CPU. "
+        "thorough: longer fine-tuning over more augmented views.",
+    )
+    backbone: BackboneName | None = Field(
+        default=None, description="Pretrained network; left out, the preset's own choice."
+    )
+    weights: str = Field(
+        default="auto",
+        description="auto: torch cache, package or torchvision's download, whichever there is. A URL: weights "
+        "of your own mirror (.safetensors or .pth). none: random start, only when you mean it.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to train.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of everything random.")
+
+    def recipe(self) -> Recipe:
+        """The preset's recipe with the backbone and weights that were asked for."""
+        preset = PRESETS[self.preset]
+        changes: dict[str, object] = {"weights": WeightsChoice(source=self.weights)}
+        if self.backbone is not None:
+            size_px = BACKBONES[self.backbone].default_size_px
+            changes["backbone"] = self.backbone
+            changes["preprocessing"] = preset.preprocessing.model_copy(update={"size_px": size_px})
+        return preset.model_copy(update=changes)
+
+    def options(self) -> TrainingOptions:
+        """What a training depends on beside its recipe."""
+        return TrainingOptions(seed=self.seed, device=self.device)
+
+
+class EvaluationSettings(BaseModel):
+    """How the model is evaluated and what is served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recall_target: float = Field(
+        default=0.95,
+        gt=0,
+        lt=1,
+        description="The threshold is chosen for this recall, on images of the training part.",
+    )
+    served: Literal["average", "refit"] = Field(
+        default="average",
+        description="average: the members of the cross-validation together. refit: one network trained again on "
+        "all images; its figures are those of the members.",
+    )

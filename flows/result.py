@@ -1,0 +1,94 @@
+"""What a run returns: figures and references, as `out.json` shows them."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.catalogue import Catalogue
+from tasks.decide import Verdict
+from tasks.evaluate import EvaluatedBundle
+from tasks.evaluation.gate import Decision
+from tasks.evaluation.metrics import Evaluation
+from tasks.ingest import Ingested
+from tasks.promote import Promotion
+from tasks.report import Report
+from tasks.run import Run
+from tasks.stage import StageTiming
+
+
+class _Result(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSetResult(_Result):
+    """The data set in figures."""
+
+    name: str = Field(description="Its name.")
+    digest: str = Field(description="Digest of its rows: the same data give the same one in any store.")
+    images: int = Field(description="Labelled images that were found.")
+    usable: int = Field(description="Of these, images that can be used.")
+    exact_copies: int = Field(description="Usable files whose bytes are a copy of another file's.")
+    groups: int = Field(description="Independent groups of copies.")
+    conflicts: int = Field(description="Contents that stand under two labels, kept out.")
+    rejects: dict[str, int] = Field(description="Unusable images by reason.")
+    unlabelled: int = Field(description="Images without a label, kept apart.")
+    transferred: int = Field(description="Images fetched by this run.")
+
+
+class RetrainResult(_Result):
+    """A run's outcome."""
+
+    run: str = Field(description="Name of the run.")
+    dataset: DataSetResult = Field(description="The data.")
+    evaluation: Evaluation = Field(description="Honest figures.")
+    decision: Decision = Field(description="Whether the model is served, and why.")
+    version: str = Field(description="Version under which the model is registered.")
+    champion: str | None = Field(description="Version that is served from now on.")
+    bundle: str = Field(description="Where the model is.")
+    report: str = Field(description="Where the report is.")
+    seconds: dict[str, float] = Field(description="Wall-clock seconds by stage, orchestration and total.")
+    reused: list[str] = Field(description="Stages whose earlier result was taken.")
+
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        ingested: Ingested,
+        found: Catalogue,
+        evaluated: EvaluatedBundle,
+        verdict: Verdict,
+        promoted: Promotion,
+        page: Report,
+        timings: Sequence[StageTiming],
+        *,
+        total_seconds: float,
+    ) -> "RetrainResult":
+        """Gather what the stages of a run handed on."""
+        summary = found.summary
+        seconds = {row.stage: row.seconds for row in timings}
+        in_stages = sum(row.seconds for row in timings)
+        seconds["orchestration"] = round(max(0.0, total_seconds - in_stages), 3)
+        seconds["total"] = round(total_seconds, 3)
+        return cls(
+            run=run.id,
+            dataset=DataSetResult(
+                name=run.name,
+                digest=found.digest_of_rows,
+                images=ingested.listing.images,
+                usable=summary.images,
+                exact_copies=summary.exact_copies,
+                groups=summary.groups,
+                conflicts=summary.conflicts,
+                rejects=summary.rejects,
+                unlabelled=ingested.listing.unlabelled,
+                transferred=ingested.transferred,
+            ),
+            evaluation=evaluated.evaluation,
+            decision=verdict.decision,
+            version=promoted.version,
+            champion=promoted.champion,
+            bundle=promoted.bundle_uri,
+            report=page.uri,
+            seconds=seconds,
+            reused=[row.stage for row in timings if row.reused],
+        )

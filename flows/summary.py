@@ -1,0 +1,79 @@
+"""The last lines on the terminal: figures with their intervals, the decision, and where everything is."""
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.result import RetrainResult
+from tasks.catalogue import Catalogue
+from tasks.evaluation.intervals import Estimate
+from tasks.run import Run
+from tasks.score import Scores
+
+FIGURES = ("recall", "specificity", "precision", "auc", "balanced_accuracy", "brier")
+
+
+def show_retrain(console: Console, result: RetrainResult) -> None:
+    """Data, figures, decision, seconds by stage."""
+    data, figures = result.dataset, result.evaluation
+    console.print(
+        f"\n[bold]{data.name}[/]: {data.images} images, {data.exact_copies} exact copies, {data.groups} independent "
+        f"groups, {sum(data.rejects.values())} unusable, {data.unlabelled} unlabelled"
+    )
+    console.print(_figures(result))
+    verdict = result.decision.verdict
+    console.print(f"[bold {'green' if verdict == 'promoted' else 'yellow'}]{verdict}[/]", highlight=False)
+    for reason in result.decision.reasons:
+        console.print(f"  - {reason}", highlight=False, markup=False)
+    console.print(_seconds(result))
+    console.print(
+        f"served now: {result.champion or 'nothing yet'} · figures by {figures.protocol.replace('_', '-')}",
+        highlight=False,
+    )
+    for name in ("bundle", "report"):
+        console.print(f"{name}: {getattr(result, name)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_catalogue(console: Console, run: Run, found: Catalogue) -> None:
+    """Counts, and where the table is."""
+    table = Table("what", "count", title=f"catalogue of {run.name}", title_justify="left")
+    summary = found.summary
+    for name in ("images", "contents", "exact_copies", "pixel_copies", "near_copies", "groups", "conflicts"):
+        table.add_row(name.replace("_", " "), str(getattr(summary, name)))
+    for label, count in summary.images_by_class.items():
+        table.add_row(f"images of {label}", str(count))
+    for reason, count in summary.rejects.items():
+        table.add_row(f"rejected: {reason}", str(count))
+    table.add_row("unlabelled", str(summary.unlabelled))
+    console.print(table)
+    uri = run.open_workspace().uri(found.table.path)
+    console.print(
+        f"protocol: {found.protocol} · digest: {found.digest_of_rows}\ntable: {uri}", soft_wrap=True
+    )
+
+
+def show_scores(console: Console, run: Run, scores: Scores) -> None:
+    """Counts, and where the files are."""
+    labels = ", ".join(f"{label} {count}" for label, count in sorted(scores.by_label.items()))
+    console.print(
+        f"{scores.images} images ({scores.scored_now} scored now): {labels}; {scores.rejected} unusable"
+    )
+    for file in (scores.parquet, scores.csv):
+        console.print(run.open_workspace().uri(file.path), highlight=False, soft_wrap=True)
+
+
+def _figures(result: RetrainResult) -> Table:
+    evaluation = result.evaluation
+    table = Table("figure", "value", "95 % interval", "n")
+    for name in FIGURES:
+        figure: Estimate = getattr(evaluation, name)
+        value = "–" if figure.value is None else f"{figure.value:.3f}"
+        interval = "–" if figure.lower is None else f"{figure.lower:.3f} to {figure.upper:.3f}"
+        table.add_row(name.replace("_", " "), value, interval, str(figure.n))
+    return table
+
+
+def _seconds(result: RetrainResult) -> Table:
+    table = Table("stage", "seconds", "")
+    for name, seconds in result.seconds.items():
+        table.add_row(name, f"{seconds:.1f}", "reused" if name in result.reused else "")
+    return table

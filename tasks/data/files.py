@@ -1,0 +1,171 @@
+"""Files below one root by relative path: what a store of any kind offers, and the local one."""
+
+import errno
+import fcntl
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+TEMPORARY_FOLDER = ".tmp"
+_LOCK = threading.Lock()
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_DESKTOP_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """One file of a store: path below the root with `/` separators, size, and what changes with it."""
+
+    path: str
+    size_bytes: int
+    version: str
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a path is no data: a dot name, a folder mark (ending in `/`), or litter of desktop systems."""
+    if not path or path.endswith("/"):
+        return True
+    return any(part.startswith(".") or part.lower() in _DESKTOP_LITTER for part in path.split("/"))
+
+
+class Files(Protocol):
+    """What the datastore and the workspace need of a store; see `LocalFiles` and `ObjectFiles`."""
+
+    @property
+    def is_local(self) -> bool: ...
+    def blobs(self, folder: str = "") -> Iterator[Blob]: ...
+    def blob(self, path: str) -> Blob: ...
+    def exists(self, path: str) -> bool: ...
+    def read(self, path: str) -> bytes: ...
+    def write(self, path: str, data: bytes) -> None: ...
+    def create(self, path: str, data: bytes) -> bool: ...
+    def delete(self, path: str) -> None: ...
+    def download(self, path: str, target: Path) -> None: ...
+    def upload(self, source: Path, path: str) -> None: ...
+
+
+class LocalFiles:
+    """Files below a local (or mounted) folder, written under a temporary name and then moved."""
+
+    is_local = True
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def blobs(self, folder: str = "") -> Iterator[Blob]:
+        """Every file below a folder, in no order. Links are followed; no hidden files or dangling links.
+
+        Raises:
+            FileNotFoundError: the folder does not exist.
+            NotADirectoryError: it is a file.
+            PermissionError: it, or a folder below, may not be listed.
+        """
+        yield from self._walk(self.root / folder, f"{folder.strip('/')}/" if folder.strip("/") else "", set())
+
+    def _walk(self, folder: Path, prefix: str, above: set[tuple[int, int]]) -> Iterator[Blob]:
+        identity = folder.stat()
+        here = (identity.st_dev, identity.st_ino)
+        if here in above:  # a link back to a folder that holds it
+            return
+        with os.scandir(folder) as items:
+            for item in items:
+                path = prefix + item.name
+                if is_hidden(item.name):
+                    continue
+                if item.is_dir():
+                    yield from self._walk(folder / item.name, f"{path}/", above | {here})
+                elif item.is_file():
+                    try:
+                        yield _blob(path, item.stat())
+                    except FileNotFoundError:  # removed since the folder was read
+                        continue
+
+    def blob(self, path: str) -> Blob:
+        """Size and version of one file."""
+        return _blob(path, (self.root / path).stat())
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or a folder stands at the path."""
+        return (self.root / path).exists()
+
+    def read(self, path: str) -> bytes:
+        """The whole content."""
+        return (self.root / path).read_bytes()
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put the content in one step, over what stands there."""
+        self._place(path, lambda temporary: _write_through(temporary, data), self._replace)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Put the content if nothing stands there, else False. Readers never see a part of it."""
+        return self._place(path, lambda temporary: _write_through(temporary, data), self._link)
+
+    def delete(self, path: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        (self.root / path).unlink(missing_ok=True)
+
+    def download(self, path: str, target: Path) -> None:
+        """Copy the content into another local file."""
+        shutil.copyfile(self.root / path, target)
+
+    def upload(self, source: Path, path: str) -> None:
+        """Copy a local file in; readers see it only when it is whole."""
+        self._place(path, lambda temporary: _copy_through(source, temporary), self._replace)
+
+    def _place(self, path: str, fill: Callable[[Path], None], move: Callable[[Path, Path], bool]) -> bool:
+        target = self.root / path
+        temporary = self.root / TEMPORARY_FOLDER / uuid4().hex
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fill(temporary)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return move(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _replace(self, temporary: Path, target: Path) -> bool:
+        temporary.replace(target)
+        return True
+
+    def _link(self, temporary: Path, target: Path) -> bool:
+        try:
+            target.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            return self._move_under_lock(temporary, target)
+        return True
+
+    def _move_under_lock(self, temporary: Path, target: Path) -> bool:
+        """For mounts without hard links (SMB, some FUSE): check and move while holding a lock."""
+        with _LOCK, (self.root / TEMPORARY_FOLDER / "lock").open("a") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)  # the system frees it when the process ends, however it ends
+            if target.exists():
+                return False
+            temporary.replace(target)
+            return True
+
+
+def _blob(path: str, facts: os.stat_result) -> Blob:
+    return Blob(path, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _copy_through(source: Path, path: Path) -> None:
+    with source.open("rb") as content, path.open("xb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())

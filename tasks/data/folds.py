@@ -1,0 +1,270 @@
+"""The fold ledger: every group of copies gets a fold once, stratified by label, and keeps it as data grows.
+
+Nothing here looks at file names or row order; ties are broken by digests, so equal content gets equal
+folds.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data.duplicates import group_by_pairs, pairs_by_key
+from tasks.errors import ConfigError, WorkspaceError
+
+LEDGER_SCHEMA_VERSION: Final = 1
+_COLUMNS: Final = ("sha256", "pixel_sha256", "dhash", "keys", "group", "fold")
+
+
+@dataclass(frozen=True)
+class Content:
+    """One distinct file content, wherever and however often it stands in the store.
+
+    `dhash` is hexadecimal. `keys` are given group keys (a patient, a study), as `hashed_key` makes them.
+    `label` is None when the content has no label that can be learnt: a conflict, or content of earlier runs
+    that is gone.
+    """
+
+    sha256: str
+    pixel_sha256: str
+    dhash: str
+    keys: tuple[str, ...] = ()
+    label: str | None = None
+    split: Literal["train", "test"] | None = None
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """What is remembered of a content for ever, so that a later copy of it is recognised even when it is gone."""
+
+    pixel_sha256: str
+    dhash: str
+    keys: tuple[str, ...]
+    group: str
+    fold: int
+
+
+@dataclass(frozen=True)
+class FoldLedger:
+    """Content digest → group and fold. Append-only in meaning: folds never change, groups only ever merge."""
+
+    n_folds: int
+    entries: Mapping[str, LedgerEntry] = field(default_factory=dict)
+
+    def absent(self, present: Iterable[str]) -> list[Content]:
+        """Contents of earlier runs that are not among the digests `present`, by digest."""
+        gone = sorted(self.entries.keys() - set(present))
+        return [
+            Content(sha256, entry.pixel_sha256, entry.dhash, entry.keys)
+            for sha256, entry in ((sha256, self.entries[sha256]) for sha256 in gone)
+        ]
+
+    def to_bytes(self) -> bytes:
+        """Compact JSON; equal ledgers give equal bytes."""
+        rows = [
+            [sha256, entry.pixel_sha256, entry.dhash, list(entry.keys), entry.group, entry.fold]
+            for sha256, entry in sorted(self.entries.items())
+        ]
+        document = {
+            "schema_version": LEDGER_SCHEMA_VERSION,
+            "n_folds": self.n_folds,
+            "columns": _COLUMNS,
+            "images": rows,
+        }
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes | None, n_folds: int) -> "FoldLedger":
+        """Read what `to_bytes` wrote; None gives an empty ledger of `n_folds`.
+
+        Raises:
+            ConfigError: the ledger was begun with another number of folds.
+            WorkspaceError: the bytes are no ledger of this schema.
+        """
+        if data is None:
+            return cls(n_folds)
+        ledger = _parsed(data)
+        if ledger.n_folds != n_folds:
+            raise ConfigError(
+                f"n_folds={n_folds}, but this data set's fold ledger was begun with {ledger.n_folds} folds",
+                cure=f"keep n_folds={ledger.n_folds}, or give the data set another name to begin a new ledger",
+            )
+        return ledger
+
+
+@dataclass(frozen=True)
+class FoldAssignment:
+    """Group and fold of each content, in the order given, and the ledger to keep.
+
+    `folds` is int64 (n,). `straddles[i]` holds the folds that content i's group touches when it touches
+    several, else nothing: such content may be learnt from only by who holds out none of these folds, and is
+    never reported on.
+    """
+
+    groups: tuple[str, ...]
+    folds: NDArray[np.int64]
+    straddles: tuple[tuple[int, ...], ...]
+    ledger: FoldLedger
+
+
+def hashed_key(key: str) -> str:
+    """A given group key as the ledger keeps it: a digest, so that no patient's number is stored for ever."""
+    return hashlib.sha256(f"group key\0{key}".encode()).hexdigest()[:32]
+
+
+def assign_folds(
+    contents: Sequence[Content], near_pairs: NDArray[np.int64], ledger: FoldLedger
+) -> FoldAssignment:
+    """Join contents into groups, and give each group a fold.
+
+    `contents` are distinct; include `ledger.absent(...)` so that copies of what is gone are found.
+    `near_pairs` is int64 (m, 2) of indices into `contents`. Joined are: near pairs, equal pixels, equal
+    keys, and what the ledger joined before.
+
+    - Content in the ledger keeps its fold. New content of a group that is in the ledger takes the group's
+      fold; when the group touches several folds, all of it straddles them.
+    - With a given split, test content stands in fold 0, with its whole group; other new groups go to the
+      folds from 1. Test content joined to what stood in another fold straddles.
+    - Every other new group, the largest first, goes to the fold that lacks most of its labels, then to the
+      one with the least share of them, then to the smallest, then by digest. So a label with at least as
+      many groups as folds is in every fold, as long as groups have one label each.
+    """
+    groups = _joined_groups(contents, near_pairs, ledger)
+    has_split = any(content.split is not None for content in contents)
+    balance = _Balance(ledger.n_folds, first_fold=1 if has_split else 0)
+    names: dict[int, str] = {}
+    folds = np.full(len(contents), -1, dtype=np.int64)
+    straddles: dict[int, tuple[int, ...]] = {}
+    pending: list[tuple[int, str, list[int]]] = []
+    for members in groups:
+        entries = [
+            ledger.entries[contents[i].sha256] for i in members if contents[i].sha256 in ledger.entries
+        ]
+        name = min((entry.group for entry in entries), default="") or _new_name(contents, members)
+        touched = {entry.fold for entry in entries}
+        if any(contents[i].split == "test" for i in members):
+            touched.add(0)
+        for i in members:
+            names[i] = name
+            straddles[i] = tuple(sorted(touched)) if len(touched) > 1 else ()
+            folds[i] = _settled_fold(contents[i], touched, ledger)
+        if not touched:
+            pending.append((-len(members), _digest(name), members))
+        elif len(touched) == 1:
+            balance.add(_labels(contents, members), min(touched))
+    for _, _, members in sorted(pending):
+        labels = _labels(contents, members)
+        fold = balance.best_fold(labels, names[members[0]])
+        balance.add(labels, fold)
+        folds[members] = fold
+    group_names = tuple(names[i] for i in range(len(contents)))
+    return FoldAssignment(
+        group_names,
+        folds,
+        tuple(straddles[i] for i in range(len(contents))),
+        _extended(ledger, contents, group_names, folds),
+    )
+
+
+class _Balance:
+    """How many contents of each label every fold holds."""
+
+    def __init__(self, n_folds: int, first_fold: int) -> None:
+        self._by_fold: list[Counter[str]] = [Counter() for _ in range(n_folds)]
+        self._candidates = range(first_fold, n_folds)
+
+    def add(self, labels: Counter[str], fold: int) -> None:
+        self._by_fold[fold].update(labels)
+
+    def best_fold(self, labels: Counter[str], name: str) -> int:
+        total = {label: sum(self._by_fold[fold][label] for fold in self._candidates) for label in labels}
+
+        def badness(fold: int) -> tuple[int, float, int, str]:
+            held = self._by_fold[fold]
+            lacking = sum(1 for label in labels if held[label] == 0)
+            share = sum(held[label] / (total[label] or 1) for label in labels)
+            return -lacking, share, held.total(), _digest(f"{name}\0{fold}")
+
+        return min(self._candidates, key=badness)
+
+
+def _joined_groups(
+    contents: Sequence[Content], near_pairs: NDArray[np.int64], ledger: FoldLedger
+) -> list[list[int]]:
+    """Indices of each group's members, in the order of their digests."""
+    keys = [
+        [
+            f"pixels {content.pixel_sha256}",
+            *(f"key {key}" for key in content.keys),
+            *([f"ledger {ledger.entries[content.sha256].group}"] if content.sha256 in ledger.entries else []),
+        ]
+        for content in contents
+    ]
+    components = group_by_pairs(len(contents), near_pairs, pairs_by_key(keys))
+    members: dict[int, list[int]] = {}
+    for i in sorted(range(len(contents)), key=lambda i: contents[i].sha256):
+        members.setdefault(int(components[i]), []).append(i)
+    return list(members.values())
+
+
+def _settled_fold(content: Content, touched: set[int], ledger: FoldLedger) -> int:
+    """The fold that a content has before any balancing; -1 when its group is free to go anywhere."""
+    if content.sha256 in ledger.entries:
+        return ledger.entries[content.sha256].fold
+    if content.split == "test":
+        return 0
+    return min(touched, default=-1)
+
+
+def _labels(contents: Sequence[Content], members: Sequence[int]) -> Counter[str]:
+    return Counter(label for i in members if (label := contents[i].label) is not None)
+
+
+def _new_name(contents: Sequence[Content], members: Sequence[int]) -> str:
+    return f"g{_digest(contents[members[0]].sha256)[:16]}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _extended(
+    ledger: FoldLedger, contents: Sequence[Content], groups: Sequence[str], folds: NDArray[np.int64]
+) -> FoldLedger:
+    entries = dict(ledger.entries)
+    for content, group, fold in zip(contents, groups, folds.tolist(), strict=True):
+        old = entries.get(content.sha256)
+        keys = set(content.keys) | set(old.keys if old else ())
+        entries[content.sha256] = LedgerEntry(
+            content.pixel_sha256, content.dhash, tuple(sorted(keys)), group, fold
+        )
+    return FoldLedger(ledger.n_folds, entries)
+
+
+def _parsed(data: bytes) -> FoldLedger:
+    try:
+        document: Any = json.loads(data)
+        version = document["schema_version"]
+        if version != LEDGER_SCHEMA_VERSION or tuple(document["columns"]) != _COLUMNS:
+            raise WorkspaceError(
+                f"the fold ledger has schema {version}, this version reads {LEDGER_SCHEMA_VERSION}",
+                cure="use the version of Lightbox that wrote it, or a newer one",
+            )
+        n_folds = int(document["n_folds"])
+        entries = {
+            str(sha256): LedgerEntry(str(pixels), str(dhash), tuple(keys), str(group), int(fold))
+            for sha256, pixels, dhash, keys, group, fold in document["images"]
+        }
+        if not all(0 <= entry.fold < n_folds for entry in entries.values()):
+            raise ValueError(f"a fold outside 0..{n_folds - 1}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"the fold ledger is damaged: {type(error).__name__}: {error}",
+            cure="restore an earlier version of it; without it, earlier models' images cannot be told apart",
+        ) from error
+    return FoldLedger(n_folds, entries)

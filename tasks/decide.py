@@ -1,0 +1,123 @@
+"""Decide: is the new model good enough, and better than the one that is served, on images that neither saw?"""
+
+import hashlib
+import io
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field
+
+from tasks.catalogue import Catalogue, read_catalogue
+from tasks.evaluate import EvaluatedBundle, predict_unseen
+from tasks.evaluation.comparison import Comparison, compare
+from tasks.evaluation.gate import Decision, GateSettings, decide
+from tasks.evaluation.out_of_fold import OperatingRule
+from tasks.ingest import Listing
+from tasks.models.aliases import Aliases
+from tasks.models.bundle import Bundle, load_bundle
+from tasks.models.manifest import BUNDLE_FILE
+from tasks.models.registry import Registry
+from tasks.record import Record
+from tasks.run import Run, block_options
+from tasks.stage import stage
+
+
+class Verdict(Record):
+    """The decision, and what it was made against."""
+
+    decision: Decision = Field(description="Promoted or refused, with all reasons.")
+    champion: str | None = Field(description="Version that was served when the decision was made.")
+    comparison: Comparison | None = Field(description="Against that version, where the two can be compared.")
+
+
+def _opponent(run: Run, evaluated: EvaluatedBundle) -> str | None:
+    """The version to beat: the champion, or what came before it when the champion is this very model."""
+    aliases = Registry(run.open_workspace()).aliases(run.name)
+    if aliases.champion is None or not _is_this_model(run, aliases.champion, evaluated):
+        return aliases.champion
+    return _before(aliases)
+
+
+def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
+    workspace = run.open_workspace()
+    path = f"models/{run.name}/{version}/{BUNDLE_FILE}"
+    if not workspace.exists(path):
+        return False
+    return hashlib.sha256(workspace.read(path)).hexdigest() == evaluated.manifest.sha256
+
+
+def _before(aliases: Aliases) -> str | None:
+    """What the champion of today replaced."""
+    return next(
+        (
+            change.before
+            for change in reversed(aliases.history)
+            if change.alias == "champion" and change.after == aliases.champion
+        ),
+        None,
+    )
+
+
+def _opponent_state(run: Run, *inputs: object) -> str | None:
+    """The decision depends on the version to beat."""
+    evaluated = next(value for value in inputs if isinstance(value, EvaluatedBundle))
+    return _opponent(run, evaluated)
+
+
+@stage("decide", version=1, state=_opponent_state)
+def decide_promotion(
+    run: Run, listing: Listing, found: Catalogue, evaluated: EvaluatedBundle, settings: GateSettings
+) -> Verdict:
+    """Compare the model with the bar on recall and with the champion, on the same unseen images."""
+    champion = _opponent(run, evaluated)
+    if champion is None:
+        return Verdict(decision=decide(evaluated.evaluation, None, settings), champion=None, comparison=None)
+    registry = Registry(run.open_workspace())
+    bundle = load_bundle(registry.uri(run.name, champion), block_options(run.workspace_block), run.cache_root)
+    if not _same_question(found, bundle):
+        reason = (
+            f"the champion (version {champion}) knows the classes {', '.join(bundle.manifest.classes)}, this model "
+            f"{', '.join(found.classes)}: they cannot be compared, the bar on recall decides alone"
+        )
+        decision = decide(evaluated.evaluation, None, settings, incomparable=reason)
+        return Verdict(decision=decision, champion=champion, comparison=None)
+    comparison = _compared(run, listing, found, evaluated, bundle, champion)
+    return Verdict(
+        decision=decide(evaluated.evaluation, comparison, settings), champion=champion, comparison=comparison
+    )
+
+
+def _same_question(found: Catalogue, bundle: Bundle) -> bool:
+    facts = bundle.manifest
+    return (facts.classes, facts.positive_class) == (found.classes, found.positive_class)
+
+
+def _compared(
+    run: Run, listing: Listing, found: Catalogue, evaluated: EvaluatedBundle, bundle: Bundle, champion: str
+) -> Comparison:
+    rows, logits = predict_unseen(run, listing, read_catalogue(run, found), bundle)
+    positive = None if found.positive_class is None else found.classes.index(found.positive_class)
+    rule = OperatingRule(bundle.manifest.temperature, bundle.manifest.threshold)
+    probabilities, predicted = rule.apply(logits, positive)
+    theirs = rows[["path"]].assign(row=np.arange(len(rows)))
+    data = run.open_workspace().read(evaluated.predictions.path)
+    ours = pd.read_parquet(io.BytesIO(data)).merge(theirs, on="path", validate="one_to_one")
+    index = {name: place for place, name in enumerate(found.classes)}
+    common = ours["row"].to_numpy(np.int64)
+    return compare(
+        _indices(ours["label"], index),
+        (probabilities[common], predicted[common]),
+        (
+            ours[[f"probability_{name}" for name in found.classes]].to_numpy(np.float64),
+            _indices(ours["predicted"], index),
+        ),
+        ours["group"].to_numpy(str),
+        classes=list(found.classes),
+        positive_class=found.positive_class,
+        champion_version=champion,
+    )
+
+
+def _indices(names: "pd.Series[str]", index: dict[str, int]) -> npt.NDArray[np.int64]:
+    return np.array([index[name] for name in names], dtype=np.int64)

@@ -1,0 +1,98 @@
+"""What can go wrong, as one tree. Every message names the object and the limit; every error carries a cure.
+
+LightboxError
+├── ConfigError            a setting that cannot be honoured (unknown backbone, unknown key)
+├── DataError              the images or their labels
+│   ├── StoreUnreachable   the store does not answer
+│   ├── AccessDenied       the store answers, the credentials are wrong or missing
+│   ├── StoreEmpty         no image under the URL
+│   ├── ManifestMismatch   the manifest and the store do not fit together
+│   ├── TooManyRejects     more unusable images than `max_reject_fraction` allows
+│   └── DataSetUnusable    too few classes or images to train and evaluate honestly
+├── LeakageError           an image would be both learnt from and reported on
+├── WorkspaceError         the workspace cannot be read, written or agreed upon
+├── WeightsUnavailable     pretrained weights cannot be had
+├── TrainingError          training cannot go on (loss not finite, out of memory at batch size 1)
+├── ExportError            the exported graph does not reproduce the network
+├── BundleError            a bundle is missing, damaged or of another schema
+└── RegistryError          unknown model, version or alias
+"""
+
+
+class LightboxError(Exception):
+    """An expected failure: shown as one message with its cure, exit code 2, no traceback."""
+
+    def __init__(self, message: str, *, cure: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  cure: {self.cure}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.cure))
+
+
+def _rebuild(kind: type[LightboxError], message: str, cure: str) -> LightboxError:
+    return kind(message, cure=cure)
+
+
+class ConfigError(LightboxError):
+    """A setting that cannot be honoured."""
+
+
+class DataError(LightboxError):
+    """The images or their labels."""
+
+
+class StoreUnreachable(DataError):
+    """The store does not answer."""
+
+
+class AccessDenied(DataError):
+    """The store answers, but the credentials are wrong or missing."""
+
+
+class StoreEmpty(DataError):
+    """No image under the URL."""
+
+
+class ManifestMismatch(DataError):
+    """The manifest and the store do not fit together."""
+
+
+class TooManyRejects(DataError):
+    """More unusable images than `max_reject_fraction` allows."""
+
+
+class DataSetUnusable(DataError):
+    """Too few classes or images to train and evaluate honestly."""
+
+
+class LeakageError(LightboxError):
+    """An image would be both learnt from and reported on."""
+
+
+class WorkspaceError(LightboxError):
+    """The workspace cannot be read, written or agreed upon."""
+
+
+class WeightsUnavailable(LightboxError):
+    """Pretrained weights cannot be had."""
+
+
+class TrainingError(LightboxError):
+    """Training cannot go on."""
+
+
+class ExportError(LightboxError):
+    """The exported graph does not reproduce the network."""
+
+
+class BundleError(LightboxError):
+    """A bundle is missing, damaged or of another schema."""
+
+
+class RegistryError(LightboxError):
+    """Unknown model, version or alias."""

@@ -1,0 +1,157 @@
+"""What stands in a report, as typed sections: facts and pictures only, no layout."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.gate import Decision
+from tasks.evaluation.intervals import Estimate, Floats, Ints
+from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.plots import EpochFigures
+
+MOST_WORST_ERRORS = 12
+
+
+@dataclass(frozen=True)
+class EvaluatedPredictions:
+    """The predictions behind the evaluation: one row an image.
+
+    labels, predicted, groups int64 (n,); probabilities float64 (n, classes).
+    """
+
+    labels: Ints
+    probabilities: Floats
+    predicted: Ints
+    groups: Ints
+
+    def worst(self, most: int = MOST_WORST_ERRORS) -> Ints:
+        """Rows of the wrongly predicted images, those surest of the wrong class first."""
+        of_truth = self.probabilities[np.arange(self.labels.size), self.labels]
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        return wrong[np.argsort(of_truth[wrong], kind="stable")][:most].astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the positive class is in a reader's words, such as tumour and tumours."""
+
+    one: str
+    many: str
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What is served once this run is over, and whose the figures are.
+
+    `figures_of` is "members" when each image was predicted by a member that had not seen it, "served" when the
+    served model itself was evaluated.
+    """
+
+    version: str
+    champion_version: str | None
+    kind: Literal["average", "refit"]
+    n_members: int
+    figures_of: Literal["members", "served"]
+    threshold: float | None
+    temperature: float
+    bundle_uri: str
+
+
+@dataclass(frozen=True)
+class DataSetFacts:
+    """The catalogue in numbers; `exact_copies` are files whose bytes are a copy of another's."""
+
+    name: str
+    url: str
+    digest: str
+    images: int
+    groups: int
+    exact_copies: int
+    conflicts: int
+    unlabelled: int
+    class_counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image in the report: pixels uint8 (H, W, 3) RGB; `overlay`, of the same kind, explains the prediction."""
+
+    path: str
+    label: str
+    pixels: npt.NDArray[np.uint8]
+    predicted: str | None = None
+    probability: float | None = None
+    note: str = ""
+    overlay: npt.NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class CopyGroup:
+    """Images found to be copies of one another; `note` says by what."""
+
+    pictures: Sequence[Picture]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A file that could not be used, and why."""
+
+    path: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """How well a trivial fact, such as image size, predicts the label by itself."""
+
+    fact: str
+    auc: Estimate
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """Figures on part of the images, shown beside the headline and never instead of it."""
+
+    title: str
+    why: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that differs from the run before."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that a report says; sections without content do not appear."""
+
+    created: str
+    evaluation: Evaluation
+    predictions: EvaluatedPredictions
+    decision: Decision
+    serving: Serving
+    dataset: DataSetFacts
+    provenance: Mapping[str, str]
+    seconds: Mapping[str, float]
+    finding: Finding | None = None
+    curves: Mapping[str, Sequence[EpochFigures]] = field(default_factory=dict)
+    worst_errors: Sequence[Picture] = ()
+    copies: Sequence[CopyGroup] = ()
+    rejects: Sequence[Reject] = ()
+    suspects: Sequence[Picture] = ()
+    shortcuts: Sequence[Shortcut] = ()
+    second_looks: Sequence[SecondLook] = ()
+    comparison: Comparison | None = None
+    changes: Sequence[Change] = ()

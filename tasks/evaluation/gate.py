@@ -1,0 +1,152 @@
+"""The decision to serve a model: a bar on recall, and a champion to beat. Every reason is given in words."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.evaluation.comparison import Comparison
+from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.metrics import Evaluation
+
+Side = Literal["lower bound", "value"]
+
+
+class GateSettings(BaseModel):
+    """What a model must show before it is served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_recall: float = Field(default=0.85, ge=0, le=1, description="Recall that must be reached.")
+    on: Side = Field(
+        default="lower bound",
+        description="What is compared with the bar and the margin: the lower end of the 95 % interval, so "
+        "that noise does not promote, or the figure itself.",
+    )
+    margin: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="AUC by which a challenger must exceed the champion; equal is a tie.",
+    )
+    max_recall_loss: float = Field(
+        default=0.02, ge=0, le=1, description="Recall that a challenger may lose against the champion."
+    )
+    min_common_images: int = Field(
+        default=50, ge=1, description="Unseen images in common below which no comparison is made."
+    )
+
+
+class Decision(BaseModel):
+    """Whether the model is served from now on, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    verdict: Literal["promoted", "refused"] = Field(description="Whether the model becomes the champion.")
+    reasons: list[str] = Field(min_length=1, description="Every check, in words, passed or not.")
+    recall_reached: bool = Field(description="Whether the bar on recall was reached.")
+    champion_beaten: bool | None = Field(
+        description="Whether the champion was beaten; None without a champion."
+    )
+    settings: GateSettings = Field(description="The bar and margin that were applied.")
+
+
+def decide(
+    evaluation: Evaluation,
+    champion_comparison: Comparison | None,
+    settings: GateSettings,
+    *,
+    incomparable: str | None = None,
+) -> Decision:
+    """Promote when recall reaches the bar and the champion, if any, is beaten; a tie refuses.
+
+    `incomparable` says in words why there is a champion but no comparison: the bar then decides alone.
+    """
+    recall_reached, reasons = _recall_check(evaluation, settings)
+    beaten = None
+    if champion_comparison is None:
+        reasons.append(incomparable or "no model is served yet: the bar on recall decides alone")
+    else:
+        beaten, more = _champion_check(champion_comparison, settings)
+        reasons += more
+    promoted = recall_reached and beaten is not False
+    return Decision(
+        verdict="promoted" if promoted else "refused",
+        reasons=reasons,
+        recall_reached=recall_reached,
+        champion_beaten=beaten,
+        settings=settings,
+    )
+
+
+def _recall_check(evaluation: Evaluation, settings: GateSettings) -> tuple[bool, list[str]]:
+    recall = evaluation.recall
+    what = "macro recall" if evaluation.positive_class is None else f"recall of {evaluation.positive_class}"
+    compared = recall.lower if settings.on == "lower bound" else recall.value
+    if compared is None:
+        return False, [f"{what} cannot be judged: {recall.reason}"]
+    reached = compared >= settings.min_recall
+    name = settings.on if settings.on == "lower bound" else "it"
+    verb = "reaches" if reached else "is below"
+    return reached, [
+        f"{_words(what, recall)}: {name} {_digits(compared, settings.min_recall)} {verb} the bar "
+        f"{settings.min_recall:g}"
+    ]
+
+
+def _champion_check(comparison: Comparison, settings: GateSettings) -> tuple[bool, list[str]]:
+    champion = f"champion (version {comparison.champion_version})"
+    if comparison.n < settings.min_common_images:
+        return False, [
+            f"only {comparison.n} images are unseen by both this model and the {champion}: "
+            f"{settings.min_common_images} are needed for a comparison"
+        ]
+    better, superiority = _superiority(comparison.auc_difference, champion, settings)
+    kept, recall = _recall_kept(comparison.recall_difference, champion, settings)
+    return better and kept, [superiority, recall]
+
+
+def _superiority(difference: Estimate, champion: str, settings: GateSettings) -> tuple[bool, str]:
+    compared = difference.lower if settings.on == "lower bound" else difference.value
+    if compared is None:
+        return False, f"AUC cannot be compared with the {champion}: {difference.reason}"
+    better = compared > settings.margin
+    verb = "exceeds" if better else "does not exceed"
+    name = settings.on if settings.on == "lower bound" else "it"
+    words = _words(f"AUC minus that of the {champion}", difference, signed=True)
+    return (
+        better,
+        f"{words}: {name} {_digits(compared, settings.margin, signed=True)} {verb} {settings.margin:g}",
+    )
+
+
+def _recall_kept(difference: Estimate, champion: str, settings: GateSettings) -> tuple[bool, str]:
+    """The figure itself is compared: the lower end of a difference in recall is below any sensible loss."""
+    if difference.value is None:
+        return False, f"recall cannot be compared with the {champion}: {difference.reason}"
+    kept = difference.value >= -settings.max_recall_loss
+    verb = "within" if kept else "more than"
+    words = _words(f"recall minus that of the {champion}", difference, signed=True)
+    return kept, f"{words}: {verb} the loss of {settings.max_recall_loss:g} that is allowed"
+
+
+def _words(what: str, figure: Estimate, *, signed: bool = False) -> str:
+    """Such as `recall of yes 0.948 (95 % interval 0.90–0.97, n=155)`."""
+    sign = "+" if signed else ""
+    between = " to " if signed else "–"
+    if figure.lower is None or figure.upper is None:
+        return f"{what} {figure.value:{sign}.3f} (no interval: {figure.reason}; n={figure.n})"
+    span = f"{figure.lower:{sign}.2f}{between}{figure.upper:{sign}.2f}"
+    if signed:
+        span = f"{figure.lower:{sign}.3f}{between}{figure.upper:{sign}.3f}".replace("-", "−")
+    value = f"{figure.value:{sign}.3f}".replace("-", "−")
+    return f"{what} {value} (95 % interval {span}, n={figure.n})"
+
+
+def _digits(value: float, bar: float, *, signed: bool = False) -> str:
+    """As many digits as it takes to see on which side of the bar a value lies."""
+    sign = "+" if signed else ""
+    for digits in range(3 if signed else 2, 7):
+        text = f"{value:{sign}.{digits}f}"
+        if (float(text) > bar) == (value > bar) and (float(text) < bar) == (value < bar):
+            break
+    return text.replace("-", "−")

@@ -1,0 +1,114 @@
+"""Export: turn the networks into one bundle, and prove that its graphs say what the networks say."""
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from tasks.catalogue import Catalogue, read_catalogue
+from tasks.data.catalogue_table import CatalogueTable
+from tasks.data.training_view import training_view
+from tasks.fine_tune import TrainedMembers, load_network
+from tasks.models.manifest import BUNDLE_FILE, BundleFacts, BundleManifest, PretrainedWeights
+from tasks.models.training_images import TrainingImages
+from tasks.prepare import ImageCache, open_images
+from tasks.provenance import git_commit
+from tasks.record import FileReference, Record
+from tasks.run import Run
+from tasks.stage import progress, stage
+from tasks.training.backbones import BACKBONES
+from tasks.training.export import MemberNetwork, Normalisation, export_bundle
+
+PARITY_IMAGES = 32
+
+Served = Literal["average", "refit"]
+
+
+class ExportedBundle(Record):
+    """A bundle whose threshold is not chosen yet."""
+
+    folder: str = Field(description="Folder below the workspace.")
+    members: int = Field(ge=1, description="Members that it holds.")
+    served: Served = Field(description="What model.onnx holds.")
+    parity: float = Field(description="Largest difference of a probability from torch's, on real images.")
+    contents: tuple[FileReference, ...] = Field(description="Every file of the bundle.")
+
+
+@stage("export", version=1)
+def export(
+    run: Run, found: Catalogue, pixels: ImageCache, trained: TrainedMembers, served: Served
+) -> ExportedBundle:
+    """Write ONNX graphs of the served model and of each member, each proved against torch on real images."""
+    table = read_catalogue(run, found)
+    contents = table.contents["sha256"].tolist()
+    some = [contents[i] for i in np.unique(np.linspace(0, len(contents) - 1, PARITY_IMAGES).astype(int))]
+    recipe, n_classes = trained.recipe, len(found.classes)
+    spec = BACKBONES[recipe.backbone]
+    with tempfile.TemporaryDirectory(prefix="lightbox-export-") as temporary:
+        folder = Path(temporary) / "bundle"
+        manifest = export_bundle(
+            folder,
+            _facts(run, found, trained, served),
+            [
+                MemberNetwork(load_network(run, member, recipe, n_classes), frozenset(member.held_out))
+                for member in trained.members
+            ],
+            normalisation=Normalisation(spec.mean, spec.std),
+            parity_pixels=open_images(run, pixels).take(some),
+            training_images=_training_images(table, trained),
+            refit=load_network(run, trained.refit, recipe, n_classes) if trained.refit else None,
+            progress=progress(),
+        )
+        files = _upload(run, folder, manifest)
+    return ExportedBundle(
+        folder=f"{run.folder}/bundle",
+        members=len(trained.members),
+        served=served,
+        parity=max(manifest.parity.values()),
+        contents=files,
+    )
+
+
+def _facts(run: Run, found: Catalogue, trained: TrainedMembers, served: Served) -> BundleFacts:
+    recipe = trained.recipe
+    return BundleFacts(
+        name=run.name,
+        classes=found.classes,
+        positive_class=found.positive_class,
+        backbone=recipe.backbone,
+        weights=PretrainedWeights(**trained.members[0].weights.model_dump()),
+        recipe=recipe.model_dump(mode="json"),
+        preprocessing=recipe.preprocessing,
+        decode_limits=found.decode,
+        test_views=recipe.test_views,
+        dataset_digest=found.digest_of_rows,
+        protocol=found.protocol,
+        served=served,
+        git_commit=git_commit(),
+    )
+
+
+def _training_images(table: CatalogueTable, trained: TrainedMembers) -> TrainingImages:
+    contents = table.contents
+    return TrainingImages.collect(
+        {
+            index: training_view(table, frozenset(member.held_out)).sha256
+            for index, member in enumerate(trained.members)
+        },
+        dict(zip(contents["sha256"], contents["group"], strict=True)),
+        dict(zip(contents["sha256"], contents["fold"].astype(int), strict=True)),
+    )
+
+
+def _upload(run: Run, folder: Path, manifest: BundleManifest) -> tuple[FileReference, ...]:
+    """Put the files into the workspace, `bundle.json` last: it makes the folder a bundle."""
+    workspace = run.open_workspace()
+    references = []
+    for name, sha256 in manifest.files.items():
+        path = f"{run.folder}/bundle/{name}"
+        workspace.upload(folder / name, path)
+        references.append(FileReference(path=path, sha256=sha256))
+    references.append(run.write(f"bundle/{BUNDLE_FILE}", (folder / BUNDLE_FILE).read_bytes()))
+    return tuple(references)

@@ -1,0 +1,139 @@
+"""Fine-tune: train a member on what it may see, and keep its network for the export."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load, save
+
+from tasks.catalogue import Catalogue, read_catalogue
+from tasks.data.training_view import MemberPlan, TrainingView, training_view
+from tasks.prepare import ImageCache, open_images
+from tasks.record import FileReference, Record
+from tasks.run import Run
+from tasks.stage import progress, stage
+from tasks.training.activations import ActivationCache
+from tasks.training.fine_tune import EpochRow
+from tasks.training.fit import train_member as fit_member
+from tasks.training.network import Network, fold_batch_norm
+from tasks.training.recipes import Probe, Recipe, WeightsChoice
+from tasks.training.weights import WeightsRecord, build
+
+
+class TrainingOptions(BaseModel):
+    """What a training depends on beside its recipe and its images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(ge=0, description="Seed of everything random.")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="Where to train.")
+
+
+class TrainedNetwork(Record):
+    """One trained network."""
+
+    index: int | None = Field(description="Number of the member; None for the refit on all images.")
+    held_out: tuple[int, ...] = Field(description="Folds that it never saw, ascending.")
+    network: FileReference = Field(description="Its weights, safetensors.")
+    curves: FileReference = Field(description="Its training curves, JSON.")
+    images: int = Field(description="Distinct images that it was trained on.")
+    weights: WeightsRecord = Field(description="Where it began.")
+    notes: tuple[str, ...] = Field(description="What happened on the way.")
+
+
+class TrainedMembers(Record):
+    """All networks of a model."""
+
+    recipe: Recipe = Field(description="How they were trained.")
+    members: tuple[TrainedNetwork, ...] = Field(min_length=1, description="By index.")
+    refit: TrainedNetwork | None = Field(description="The same recipe on all images, where that is served.")
+
+
+@stage("fine-tune member {plan.index}", version=1)
+def train_member(
+    run: Run,
+    found: Catalogue,
+    pixels: ImageCache,
+    recipe: Recipe,
+    plan: MemberPlan,
+    options: TrainingOptions,
+) -> TrainedNetwork:
+    """Train one member on the folds that it does not hold out."""
+    view = training_view(read_catalogue(run, found), plan.held_out)
+    return _trained(run, view, pixels, recipe, options, plan.index)
+
+
+@stage("fine-tune refit", version=1)
+def train_refit(
+    run: Run, found: Catalogue, pixels: ImageCache, recipe: Recipe, options: TrainingOptions
+) -> TrainedNetwork:
+    """Train on all images what will be served; the members' figures are the ones that are reported."""
+    return _trained(
+        run, training_view(read_catalogue(run, found), frozenset()), pixels, recipe, options, None
+    )
+
+
+def load_network(run: Run, trained: TrainedNetwork, recipe: Recipe, n_classes: int) -> Network:
+    """The trained network, on the CPU, in evaluation mode."""
+    network, _ = build(
+        recipe.backbone, n_classes, WeightsChoice(source="none"), size_px=recipe.preprocessing.size_px
+    )
+    if isinstance(recipe, Probe) or recipe.batch_norm == "frozen":
+        network = fold_batch_norm(network)
+    network.load_state_dict(load(run.open_workspace().read(trained.network.path)))
+    return network.eval()
+
+
+def read_curves(run: Run, trained: TrainedMembers) -> Mapping[str, Sequence[EpochRow]]:
+    """Training curves by network, those without epochs left out."""
+    networks = [*trained.members, *([trained.refit] if trained.refit else [])]
+    curves = {
+        f"member {network.index}" if network.index is not None else "refit": [
+            EpochRow(**row) for row in json.loads(run.open_workspace().read(network.curves.path))
+        ]
+        for network in networks
+    }
+    return {name: rows for name, rows in curves.items() if rows}
+
+
+def _trained(
+    run: Run,
+    view: TrainingView,
+    pixels: ImageCache,
+    recipe: Recipe,
+    options: TrainingOptions,
+    index: int | None,
+) -> TrainedNetwork:
+    name = "refit" if index is None else f"member-{index}"
+    checkpoints = run.cache_root / "checkpoints" / run.name / name
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    member = fit_member(
+        view,
+        open_images(run, pixels),
+        view.classes,
+        recipe,
+        options.seed,
+        device=options.device,
+        checkpoint_dir=checkpoints,
+        progress=progress(),
+        activations=_shared_activations(run.id),
+    )
+    tensors = {key: value.contiguous() for key, value in member.network.state_dict().items()}
+    rows = json.dumps([vars(row) for row in member.curves], allow_nan=False)
+    return TrainedNetwork(
+        index=index,
+        held_out=tuple(sorted(view.held_out)),
+        network=run.write(f"members/{name}.safetensors", save(tensors)),
+        curves=run.write(f"members/{name}.curves.json", rows.encode()),
+        images=len(view),
+        weights=member.weights,
+        notes=tuple(member.notes),
+    )
+
+
+@lru_cache(maxsize=1)
+def _shared_activations(run_id: str) -> ActivationCache:  # noqa: ARG001 - the run is the key
+    """What the members of one run share: activations of frozen, pretrained stages; see the type."""
+    return ActivationCache()

@@ -1,0 +1,65 @@
+"""Which version of a model counts, and how that came to be."""
+
+from typing import Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from tasks.models.manifest import timestamp
+
+Alias = Literal["champion", "challenger"]
+Action = Literal["promote", "rollback"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class AliasChange(_Frozen):
+    """One line of the history."""
+
+    time: AwareDatetime
+    alias: Alias
+    action: Action
+    before: str | None = Field(alias="from", description="Version that it named before.")
+    after: str | None = Field(alias="to", description="Version that it names since.")
+    reasons: tuple[str, ...] = Field(description="Why, in words.")
+
+
+class Aliases(_Frozen):
+    """The aliases of one model with their history."""
+
+    schema_version: Literal[1] = 1
+    champion: str | None = Field(default=None, description="The version that is served.")
+    challenger: str | None = Field(default=None, description="The version that was last judged against it.")
+    history: tuple[AliasChange, ...] = Field(default=(), description="Every change, oldest first.")
+
+    def previous_champion(self) -> str | None:
+        """The champion that a rollback returns to: each rollback undoes one promotion."""
+        past: list[str | None] = []
+        for change in self.history:
+            if change.alias == "champion":
+                if change.action == "promote":
+                    past.append(change.before)
+                elif past:
+                    past.pop()
+        return past[-1] if past else None
+
+    def named(self, alias: str) -> str | None:
+        """The version that `champion` or `challenger` names."""
+        return self.champion if alias == "champion" else self.challenger
+
+    def changed(self, alias: Alias, action: Action, after: str, reasons: tuple[str, ...]) -> Self:
+        """With the alias on another version and that told in the history."""
+        change = AliasChange(
+            time=timestamp(),
+            alias=alias,
+            action=action,
+            before=self.named(alias),
+            after=after,
+            reasons=reasons,
+        )
+        return self.model_copy(update={alias: after, "history": (*self.history, change)})
+
+    def last_change(self, alias: Alias) -> AliasChange:
+        """The newest line of an alias that has been set."""
+        return next(change for change in reversed(self.history) if change.alias == alias)

@@ -1,0 +1,234 @@
+"""A bundle at work: load it from anywhere, predict from pixels or from the bytes of image files.
+
+What is evaluated and what is served is this module. numpy, Pillow, ONNX Runtime, fsspec and pydantic only: no
+torch, pandas, scikit-learn or Prefect in the process. Nothing of a bundle is ever unpickled.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data.fetch import default_cache_root
+from tasks.data.images import ImageRejected, RejectReason, decode, prepare
+from tasks.data.progress import Progress, silent
+from tasks.data.workspace import Workspace
+from tasks.errors import BundleError
+from tasks.models.bundle_files import BundleFiles
+from tasks.models.inference import BATCH_SIZE, Graph, available_cpus, probabilities
+from tasks.models.manifest import (
+    BUNDLE_FILE,
+    GRAPH_FILE,
+    TRAINING_IMAGES_FILE,
+    WEIGHTS_FILE,
+    BundleManifest,
+)
+from tasks.models.training_images import TrainingImages
+
+__all__ = ["Bundle", "Prediction", "Rejected", "load_bundle", "probabilities"]
+
+_IMAGES_IN_HAND: Final = 4 * BATCH_SIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says of one image: the label, and each class's calibrated probability in bundle order."""
+
+    label: str
+    probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An image that cannot be judged, with the reason."""
+
+    reason: RejectReason
+    detail: str
+
+
+class Bundle:
+    """A loaded bundle; see `load_bundle`. Its methods may be called from several threads."""
+
+    def __init__(self, files: BundleFiles, manifest: BundleManifest, threads: int | None = None) -> None:
+        self.manifest = manifest
+        self._files = files
+        self._threads = threads or available_cpus()
+        self._graphs: dict[str, Graph] = {}
+        self._lock = Lock()
+        self._graph(GRAPH_FILE)
+
+    @property
+    def uri(self) -> str:
+        """Where it was loaded from."""
+        return self._files.uri
+
+    def verify(self) -> None:
+        """Check every file of the bundle against its digest, fetching what is not here yet.
+
+        Raises:
+            BundleError: a file is missing or damaged.
+        """
+        for name in self.manifest.files:
+            self._files.path(name)
+
+    def pixels(self, data: bytes) -> NDArray[np.uint8]:
+        """Decode an image file as this model wants it: uint8 (S, S, 3) RGB.
+
+        Raises:
+            ImageRejected: it cannot be used.
+        """
+        return prepare(decode(data, self.manifest.decode_limits).pixels, self.manifest.preprocessing)
+
+    def predict_pixels(
+        self, pixels: NDArray[np.uint8], member: int | None = None, progress: Progress = silent
+    ) -> NDArray[np.float32]:
+        """Logits (N, C), float32, of uint8 (N, S, S, 3) RGB: of the served model, or of one member.
+
+        Raises:
+            BundleError: no such member, or its graph is missing or damaged.
+            ValueError: another shape or type of pixels.
+        """
+        name = GRAPH_FILE if member is None else self._member_file(member)
+        return self._graph(name).logits(pixels, progress=progress)
+
+    def class_maps(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+        """How much each place of the image speaks for each class: float32 (N, C, h, w), or None.
+
+        Upright, averaged over members and test views; the mean over the places is the logits (Zhou et al. 2016,
+        Learning Deep Features for Discriminative Localization). None where the network does not end in a
+        global average and a linear head.
+
+        Raises:
+            ValueError: another shape or type of pixels.
+        """
+        graph = self._graph(GRAPH_FILE)
+        return graph.class_maps(pixels) if graph.has_class_maps else None
+
+    def predict_bytes(self, files: Sequence[bytes]) -> list[Prediction | Rejected]:
+        """What the served model says of each image file, in order; an unusable one is told with its reason."""
+        results: list[Prediction | Rejected] = []
+        with ThreadPoolExecutor(self._threads) as pool:
+            for start in range(0, len(files), _IMAGES_IN_HAND):
+                decoded = list(pool.map(self._pixels_or_reason, files[start : start + _IMAGES_IN_HAND]))
+                usable = [item for item in decoded if not isinstance(item, Rejected)]
+                predictions = iter(self.decide(self.predict_pixels(np.stack(usable))) if usable else ())
+                results += [item if isinstance(item, Rejected) else next(predictions) for item in decoded]
+        return results
+
+    def decide(self, logits: NDArray[np.floating]) -> list[Prediction]:
+        """From logits (N, C) to calibrated probabilities and a label for each row.
+
+        Of two classes with a threshold, the positive one is named at or above it; else the most probable.
+        """
+        facts = self.manifest
+        rows = probabilities(logits, facts.temperature)
+        chosen = rows.argmax(axis=1)
+        if facts.threshold is not None and facts.positive_class is not None:
+            positive = facts.classes.index(facts.positive_class)
+            chosen = np.where(rows[:, positive] >= facts.threshold, positive, 1 - positive)
+        return [
+            Prediction(facts.classes[index], dict(zip(facts.classes, row.tolist(), strict=True)))
+            for index, row in zip(chosen.tolist(), rows, strict=True)
+        ]
+
+    def members_unseen_by(self, sha256: str, group: str, *, copies: Collection[str] = ()) -> tuple[int, ...]:
+        """Members that may predict an image honestly: they learnt neither from it nor from its group.
+
+        `copies` are digests of the image's group as it is now, in case groups grew together since. All members
+        for an image that the bundle does not know.
+        """
+        seen = self._training_images.seen_by(sha256, group, copies)
+        return tuple(member.index for member in self.manifest.members if member.index not in seen)
+
+    def predict_unseen(
+        self,
+        pixels: NDArray[np.uint8],
+        sha256s: Sequence[str],
+        groups: Sequence[str],
+        copies: Sequence[Collection[str]] | None = None,
+        progress: Progress = silent,
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Each image's logits by the members that never saw it, averaged; and which images have such a member.
+
+        `pixels` is uint8 (N, S, S, 3) RGB. Returns logits float32 (N, C), zero where no member may judge, and
+        that mask, bool (N,).
+        """
+        unseen = [
+            self.members_unseen_by(digest, group, copies=copies[row] if copies else ())
+            for row, (digest, group) in enumerate(zip(sha256s, groups, strict=True))
+        ]
+        judged = np.array([len(members) for members in unseen])
+        total = np.zeros((len(pixels), len(self.manifest.classes)), np.float64)
+        done, wanted = 0, int(judged.sum())
+        for member in range(len(self.manifest.members)):
+            rows = np.flatnonzero([member in members for members in unseen])
+            for start in range(0, len(rows), _IMAGES_IN_HAND):
+                some = rows[start : start + _IMAGES_IN_HAND]
+                total[some] += self.predict_pixels(pixels[some], member)
+                done += len(some)
+                progress(done, wanted, "images")
+        return (total / np.maximum(judged, 1)[:, None]).astype(np.float32), judged > 0
+
+    def _pixels_or_reason(self, data: bytes) -> NDArray[np.uint8] | Rejected:
+        try:
+            return self.pixels(data)
+        except ImageRejected as rejected:
+            return Rejected(rejected.reason, rejected.detail)
+
+    def _member_file(self, member: int) -> str:
+        members = self.manifest.members
+        if not 0 <= member < len(members):
+            raise BundleError(
+                f"{self.uri} has no member {member}", cure=f"ask for a member from 0 to {len(members) - 1}"
+            )
+        return members[member].file
+
+    def _graph(self, name: str) -> Graph:
+        with self._lock:
+            if name not in self._graphs:
+                self._graphs[name] = self._opened(name)
+            return self._graphs[name]
+
+    def _opened(self, name: str) -> Graph:
+        if name in self.manifest.outer_weights:
+            self._files.path(WEIGHTS_FILE)
+        path = self._files.path(name)
+        graph = Graph(path, self._threads)
+        expected = (self.manifest.preprocessing.size_px, len(self.manifest.classes))
+        if (graph.size_px, graph.n_classes) != expected:
+            raise BundleError(
+                f"{self.uri}: {name} takes {graph.size_px} px and gives {graph.n_classes} classes; "
+                f"{BUNDLE_FILE} says {expected[0]} px and {expected[1]}",
+                cure="export the bundle again",
+            )
+        return graph
+
+    @cached_property
+    def _training_images(self) -> TrainingImages:
+        return TrainingImages.parse(self._files.path(TRAINING_IMAGES_FILE).read_bytes(), self.uri)
+
+
+def load_bundle(
+    uri: str | Path,
+    options: Mapping[str, Any] | None = None,
+    cache_root: Path | None = None,
+    threads: int | None = None,
+) -> Bundle:
+    """Load a bundle from a folder or any fsspec URL; a remote one is kept below `cache_root`, file by file.
+
+    The schema is checked first, and each file's SHA-256 before the file is used. Only what is used is fetched:
+    the served graph now, members and the record of training images when they are asked for. `options` are the
+    store's (default: from the environment); `threads` those of ONNX Runtime and of decoding.
+
+    Raises:
+        BundleError: no bundle is there, it is damaged or incomplete, or its schema is another version's.
+        ConfigError, AccessDenied: the URL cannot be used.
+    """
+    files = BundleFiles(Workspace(str(uri), options), cache_root or default_cache_root())
+    return Bundle(files, files.manifest, threads)

@@ -1,0 +1,288 @@
+"""The registry: published bundles that never change, and the names that say which of them counts.
+
+models/<name>/v1/...            a bundle; its bundle.json is written last, so a version is whole or not there
+models/<name>/claims/v1.json    who took the number: of several publishers at once each gets its own
+models/<name>/aliases/...       champion and challenger with their history, by compare-and-swap
+"""
+
+import builtins
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.data.progress import Progress, silent
+from tasks.data.workspace import VersionedDocument, Workspace
+from tasks.errors import BundleError, RegistryError, WorkspaceError
+from tasks.models.aliases import Alias, AliasChange, Aliases
+from tasks.models.manifest import (
+    BUNDLE_FILE,
+    BundleManifest,
+    checked_name,
+    read_folder,
+    read_manifest,
+    sha256_of,
+    timestamp,
+)
+
+ROOT: Final = "models"
+_VERSION: Final = re.compile(r"v([1-9][0-9]*)")
+_ANY: Final = "any"
+
+
+class Version(BaseModel):
+    """A published version, as lists show it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    uri: str
+    aliases: tuple[Alias, ...] = Field(description="Aliases that name it.")
+    manifest: BundleManifest | None = Field(
+        description="None when the version's bundle is gone, or cannot be read."
+    )
+    problem: str | None = Field(default=None, description="Why there is no manifest.")
+
+
+class Registry:
+    """The models of a workspace. Every method raises WorkspaceError when the workspace does not answer."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def models(self) -> builtins.list[str]:
+        """Names of the models with at least one version, sorted."""
+        paths = (path.split("/") for path in self._workspace.list(ROOT))
+        return sorted({path[1] for path in paths if len(path) == 4 and _is_version_file(path)})
+
+    def versions(self, name: str) -> builtins.list[str]:
+        """A model's versions, oldest first."""
+        paths = (path.split("/") for path in self._workspace.list(_folder(name)))
+        found = {path[2] for path in paths if len(path) == 4 and _is_version_file(path)}
+        return sorted(found, key=_number)
+
+    def publish(self, bundle: Path, progress: Progress = silent) -> str:
+        """Copy a local bundle into the registry under the name in its manifest; the new version.
+
+        The version can be seen once all its files are there. A publisher that dies leaves a gap in the numbers.
+
+        Raises:
+            BundleError: the folder holds no whole bundle.
+        """
+        manifest = read_folder(bundle)
+        files = {name: bundle / name for name in manifest.files}
+        for name, path in files.items():
+            if not path.is_file() or sha256_of(path) != manifest.files[name]:
+                raise BundleError(
+                    f"{path} is missing or is not what {BUNDLE_FILE} says", cure="export the bundle again"
+                )
+        version = self._claimed(manifest.name)
+        folder = f"{_folder(manifest.name)}/{version}"
+        placed: builtins.list[str] = []
+        try:
+            for done, (name, path) in enumerate(files.items()):
+                progress(done, len(files) + 1, "files")
+                placed.append(f"{folder}/{name}")
+                self._workspace.upload(path, placed[-1])
+            placed.append(f"{folder}/{BUNDLE_FILE}")
+            self._workspace.write(placed[-1], (bundle / BUNDLE_FILE).read_bytes())
+        except BaseException:
+            with suppress(WorkspaceError):  # the first error is the one to tell
+                for path_below in reversed(placed):
+                    self._workspace.delete(path_below)
+            raise
+        progress(len(files) + 1, len(files) + 1, "files")
+        return version
+
+    def aliases(self, name: str) -> Aliases:
+        """A model's aliases with their history; empty before the first change.
+
+        Raises:
+            RegistryError: the document cannot be read.
+        """
+        return self._parsed(name, self._document(name).read()[1])
+
+    def resolve(self, name: str, version: str) -> str:
+        """The version behind a version or an alias.
+
+        Raises:
+            RegistryError: no such model, version or alias, or the version's bundle is gone.
+        """
+        wanted: str | None = version
+        if version in ("champion", "challenger"):
+            wanted = self.aliases(name).named(version)
+        if wanted is not None and _VERSION.fullmatch(wanted):
+            if self._workspace.exists(f"{_folder(name)}/{wanted}/{BUNDLE_FILE}"):
+                return wanted
+            if wanted != version:
+                raise RegistryError(
+                    f"the {version} of {name} is {wanted}, whose bundle is gone from "
+                    f"{self._workspace.uri(_folder(name))}",
+                    cure=f"promote one of {self._known(name)}, or put {wanted} back from a backup",
+                )
+        raise RegistryError(
+            f"{name} has no {version}" + ("" if version == wanted else " yet"),
+            cure=f"versions of {name}: {self._known(name)}",
+        )
+
+    def uri(self, name: str, version: str) -> str:
+        """The address of a version's bundle, by version or alias.
+
+        Raises:
+            RegistryError: as `resolve`.
+        """
+        return self._workspace.uri(f"{_folder(name)}/{self.resolve(name, version)}")
+
+    def show(self, name: str, version: str) -> Version:
+        """One version, by version or alias.
+
+        Raises:
+            RegistryError: as `resolve`.
+        """
+        return self._row(name, self.resolve(name, version), self.aliases(name))
+
+    def list(self, name: str) -> builtins.list[Version]:
+        """A model's versions, oldest first; one that an alias names is listed even when its bundle is gone."""
+        aliases = self.aliases(name)
+        named = {version for version in (aliases.champion, aliases.challenger) if version is not None}
+        versions = sorted({*self.versions(name), *named}, key=_number)
+        return [self._row(name, version, aliases) for version in versions]
+
+    def promote(
+        self,
+        name: str,
+        version: str,
+        reasons: tuple[str, ...],
+        alias: Alias = "champion",
+        instead_of: str | None = _ANY,
+    ) -> AliasChange:
+        """Let an alias name a version. A challenger that becomes champion is challenger no more.
+
+        `instead_of` is the version (None: no version) that the decision was made against; the default accepts
+        any. Promoting what the alias names already changes nothing and returns the change that made it so.
+
+        Raises:
+            RegistryError: no such version, or another one was promoted while the decision was made.
+        """
+        after = self.resolve(name, version)
+
+        def change(aliases: Aliases) -> Aliases:
+            before = aliases.named(alias)
+            if before == after:
+                return aliases
+            if instead_of not in (_ANY, before):
+                raise RegistryError(
+                    f"the {alias} of {name} is {before} now; the decision was made against {instead_of}",
+                    cure=f"compare {after} with {before} and decide again",
+                )
+            changed = aliases.changed(alias, "promote", after, reasons)
+            if alias == "champion" and changed.challenger == after:
+                changed = changed.model_copy(update={"challenger": None})
+            return changed
+
+        return self._update(name, change).last_change(alias)
+
+    def rollback(self, name: str, reasons: tuple[str, ...]) -> AliasChange:
+        """Give the title back to the champion before this one; each rollback undoes one promotion.
+
+        Raises:
+            RegistryError: there was none before, or its bundle is gone.
+        """
+
+        def change(aliases: Aliases) -> Aliases:
+            previous = aliases.previous_champion()
+            if previous is None:
+                raise RegistryError(
+                    f"{name} has no champion before {aliases.champion}",
+                    cure=f"promote one of {self._known(name)}",
+                )
+            self.resolve(name, previous)
+            return aliases.changed("champion", "rollback", previous, reasons)
+
+        return self._update(name, change).last_change("champion")
+
+    def _update(self, name: str, change: Callable[[Aliases], Aliases]) -> Aliases:
+        document = self._document(name)
+
+        def apply(content: bytes | None) -> bytes:
+            before = self._parsed(name, content)
+            after = change(before)
+            if after is before and content is not None:
+                return content
+            return after.model_dump_json(indent=2, by_alias=True).encode()
+
+        number = document.update(apply)
+        return self._parsed(name, document.read_version(number))
+
+    def _claimed(self, name: str) -> str:
+        claims = f"{_folder(name)}/claims"
+        taken = [Path(path).stem for path in self._workspace.list(claims)] + self.versions(name)
+        number = max((_number(version) for version in taken if _VERSION.fullmatch(version)), default=0) + 1
+        while not self._workspace.write_new(f"{claims}/v{number}.json", _claim(timestamp())):
+            number += 1
+        return f"v{number}"
+
+    def _document(self, name: str) -> VersionedDocument:
+        return VersionedDocument(self._workspace, f"{_folder(name)}/aliases")
+
+    def _parsed(self, name: str, content: bytes | None) -> Aliases:
+        try:
+            return Aliases() if content is None else Aliases.model_validate_json(content)
+        except ValidationError as error:
+            raise RegistryError(
+                f"the aliases of {name} cannot be read: {error.errors()[0]['msg']}",
+                cure=f"delete the newest file of {self._workspace.uri(_folder(name))}/aliases, "
+                "or use the version of Lightbox that wrote it",
+            ) from error
+
+    def _row(self, name: str, version: str, aliases: Aliases) -> Version:
+        held: tuple[Alias, ...] = ("champion", "challenger")
+        manifest, problem = None, None
+        where = f"{_folder(name)}/{version}"
+        if not self._workspace.exists(f"{where}/{BUNDLE_FILE}"):
+            problem = "its bundle is gone"
+        else:
+            try:
+                manifest = read_manifest(
+                    self._workspace.read(f"{where}/{BUNDLE_FILE}"), self._workspace.uri(where)
+                )
+            except BundleError as error:
+                problem = error.message
+        return Version(
+            name=name,
+            version=version,
+            uri=self._workspace.uri(where),
+            aliases=tuple(alias for alias in held if aliases.named(alias) == version),
+            manifest=manifest,
+            problem=problem,
+        )
+
+    def _known(self, name: str) -> str:
+        return (
+            ", ".join(self.versions(name))
+            or f"none; models of this workspace: {', '.join(self.models()) or 'none'}"
+        )
+
+
+def _folder(name: str) -> str:
+    try:
+        return f"{ROOT}/{checked_name(name)}"
+    except ValueError as error:
+        raise RegistryError(str(error), cure="use such a name") from error
+
+
+def _number(version: str) -> int:
+    return int(version[1:])
+
+
+def _is_version_file(path: builtins.list[str]) -> bool:
+    return path[3] == BUNDLE_FILE and _VERSION.fullmatch(path[2]) is not None
+
+
+def _claim(time: datetime) -> bytes:
+    return f'{{"time": "{time.isoformat()}"}}\n'.encode()

@@ -1,0 +1,89 @@
+"""Notify: say as a Prefect event what people must hear about; automations turn events into messages."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.decide import Verdict
+from tasks.evaluate import EvaluatedBundle
+from tasks.promote import Promotion
+from tasks.record import Record
+from tasks.run import Run
+from tasks.stage import inside_flow_run, stage
+
+EventName = Literal[
+    "lightbox.model.recall-low",
+    "lightbox.model.promoted",
+    "lightbox.model.refused",
+]
+
+
+class ModelEvent(BaseModel):
+    """One thing that happened to a model, with the figures a message needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    event: EventName = Field(description="What happened.")
+    name: str = Field(description="Data set and model.")
+    version: str = Field(description="Version of the model that was judged.")
+    champion: str | None = Field(description="Version that is served from now on.")
+    recall: float | None = Field(description="Recall at the model's threshold.")
+    recall_lower: float | None = Field(description="Lower end of its 95 % interval.")
+    recall_upper: float | None = Field(description="Upper end of its 95 % interval.")
+    bar: float = Field(description="The bar on recall.")
+    images: int = Field(description="Images evaluated.")
+    report: str = Field(description="Where the report is.")
+    reasons: list[str] = Field(description="Why, in words.")
+
+
+class Notice(Record):
+    """What was said."""
+
+    events: tuple[ModelEvent, ...] = Field(description="The events, in order.")
+
+
+@stage("notify", version=1, reusable=False)
+def notify(
+    run: Run, evaluated: EvaluatedBundle, verdict: Verdict, promotion: Promotion, report_uri: str
+) -> Notice:
+    """Tell people about low recall, and whether the model is served; without a server there is nobody to tell."""
+    notice = Notice(events=events_of(run, evaluated, verdict, promotion, report_uri))
+    if inside_flow_run():
+        from prefect.events import emit_event
+
+        for event in notice.events:
+            emit_event(
+                event=event.event,
+                resource={
+                    "prefect.resource.id": f"lightbox.model.{event.name}",
+                    "prefect.resource.name": event.name,
+                    "lightbox.version": event.version,
+                },
+                payload=event.model_dump(mode="json", exclude={"event"}),
+            )
+    return notice
+
+
+def events_of(
+    run: Run, evaluated: EvaluatedBundle, verdict: Verdict, promotion: Promotion, report_uri: str
+) -> tuple[ModelEvent, ...]:
+    """The events of a run: the outcome, and low recall before it where the bar is not reached."""
+    decision, recall = verdict.decision, evaluated.evaluation.recall
+    names: list[EventName] = [] if decision.recall_reached else ["lightbox.model.recall-low"]
+    names.append("lightbox.model.promoted" if decision.verdict == "promoted" else "lightbox.model.refused")
+    return tuple(
+        ModelEvent(
+            event=name,
+            name=run.name,
+            version=promotion.version,
+            champion=promotion.champion,
+            recall=recall.value,
+            recall_lower=recall.lower,
+            recall_upper=recall.upper,
+            bar=decision.settings.min_recall,
+            images=evaluated.evaluation.n,
+            report=report_uri,
+            reasons=decision.reasons,
+        )
+        for name in names
+    )

@@ -1,0 +1,42 @@
+"""Prepare: decode every image once into a cache of fixed-size RGB pixels."""
+
+from functools import partial
+
+from pydantic import Field
+
+from tasks.catalogue import Catalogue, read_catalogue
+from tasks.data import image_cache
+from tasks.data.image_cache import CachedImages, build_image_cache, open_image_cache
+from tasks.data.images import Preprocessing
+from tasks.ingest import Listing, image_reader
+from tasks.record import Record, digest_of
+from tasks.run import Run
+from tasks.stage import progress, stage
+
+
+class ImageCache(Record):
+    """Where the decoded images are."""
+
+    cache: image_cache.ImageCache = Field(description="The cache.")
+    preprocessing: Preprocessing = Field(description="How an image became pixels.")
+
+
+@stage("prepare", version=1)
+def prepare(run: Run, listing: Listing, found: Catalogue, preprocessing: Preprocessing) -> ImageCache:
+    """Decode each distinct image once: uint8 RGB of one size, memory-mapped by training."""
+    read = image_reader(run, listing)
+    contents = read_catalogue(run, found).contents
+    items = [
+        (sha256, partial(read, path))
+        for sha256, path in zip(contents["sha256"], contents["path"], strict=True)
+    ]
+    key = digest_of([preprocessing.model_dump(mode="json"), found.decode.model_dump(mode="json")])[:16]
+    cache = build_image_cache(
+        run.open_workspace(), key, items, preprocessing, limits=found.decode, progress=progress()
+    )
+    return ImageCache(cache=cache, preprocessing=preprocessing)
+
+
+def open_images(run: Run, pixels: ImageCache) -> CachedImages:
+    """The decoded images by digest."""
+    return open_image_cache(run.open_workspace(), pixels.cache, run.cache_root)

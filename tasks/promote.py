@@ -1,0 +1,72 @@
+"""Promote: register the model for ever, and serve it if the decision says so."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from pydantic import Field
+
+from tasks.decide import Verdict
+from tasks.evaluate import EvaluatedBundle
+from tasks.export import ExportedBundle
+from tasks.models.manifest import BUNDLE_FILE
+from tasks.models.registry import Registry
+from tasks.record import FileReference, Record
+from tasks.run import Run
+from tasks.stage import progress, stage
+
+
+class Published(Record):
+    """An immutable version in the registry; not served by that alone."""
+
+    version: str = Field(description="Its number.")
+    uri: str = Field(description="Its full address.")
+    manifest: FileReference = Field(description="Its bundle.json.")
+
+
+class Promotion(Record):
+    """Which version is served from now on."""
+
+    version: str = Field(description="The version that was judged.")
+    champion: str | None = Field(description="The version that is served.")
+    bundle_uri: str = Field(description="Address of the version that was judged.")
+
+
+@stage("publish", version=1)
+def publish(run: Run, exported: ExportedBundle, evaluated: EvaluatedBundle) -> Published:
+    """Put the bundle, with its threshold and figures, into the registry as a new version."""
+    workspace = run.open_workspace()
+    with tempfile.TemporaryDirectory(prefix="lightbox-publish-") as temporary:
+        folder = Path(temporary)
+        for file in exported.contents:
+            shutil.copyfile(
+                workspace.local_copy(file.path, run.cache_root, file.sha256), folder / Path(file.path).name
+            )
+        (folder / BUNDLE_FILE).write_bytes(workspace.read(evaluated.manifest.path))
+        registry = Registry(workspace)
+        version = registry.publish(folder, progress())
+    return Published(
+        version=version,
+        uri=registry.uri(run.name, version),
+        manifest=FileReference(
+            path=f"models/{run.name}/{version}/{BUNDLE_FILE}", sha256=evaluated.manifest.sha256
+        ),
+    )
+
+
+@stage("promote", version=1, reusable=False)
+def promote(run: Run, published: Published, verdict: Verdict) -> Promotion:
+    """Let the champion be this version if the decision says so; else it is the challenger, and nothing changes."""
+    registry = Registry(run.open_workspace())
+    reasons = tuple(verdict.decision.reasons)
+    aliases = registry.aliases(run.name)
+    if aliases.champion != published.version:
+        if verdict.decision.verdict == "promoted":
+            registry.promote(run.name, published.version, reasons, instead_of=verdict.champion)
+        else:
+            registry.promote(run.name, published.version, reasons, alias="challenger")
+    return Promotion(
+        version=published.version,
+        champion=registry.aliases(run.name).champion,
+        bundle_uri=published.uri,
+    )

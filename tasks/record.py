@@ -1,0 +1,59 @@
+"""What crosses an arrow: small frozen records that hold references and facts, never tensors, images or tables."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FileReference(BaseModel):
+    """A file of the workspace, named by its place and its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str = Field(description="Path below the workspace.")
+    sha256: str = Field(description="SHA-256 of the file's bytes, hexadecimal.")
+
+
+class Record(BaseModel):
+    """What a stage hands on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def files(self) -> tuple[FileReference, ...]:
+        """The workspace files that this record stands for; without one of them it cannot be used again."""
+        return tuple(_references(self))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the record says, wherever its files stand."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a JSON value in canonical form; a file counts by its content, not its place."""
+    canonical = json.dumps(_by_content(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _by_content(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"path", "sha256"}:
+            return value["sha256"]
+        return {key: _by_content(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_by_content(item) for item in value]
+    return value
+
+
+def _references(value: Any) -> list[FileReference]:
+    if isinstance(value, FileReference):
+        return [value]
+    if isinstance(value, BaseModel):
+        return [found for _, item in value for found in _references(item)]
+    if isinstance(value, dict):
+        return [found for item in value.values() for found in _references(item)]
+    if isinstance(value, list | tuple):
+        return [found for item in value for found in _references(item)]
+    return []

@@ -1,0 +1,230 @@
+"""A stage: one box of the data's way. Runs plainly or as a Prefect task, and not at all when nothing changed.
+
+A stage is a function of a `Run` and of records and settings. Its key is the digest of its name, its version
+and all its arguments but the run; its result is kept in the workspace under that key, so that a rerun, a
+resumed run or another machine takes it from there. Prefect's own result cache is not used: it would depend on
+the server's storage, hash payloads and not see changed code behind the task (see docs/design-notes.md).
+"""
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import update_wrapper
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.data.progress import Progress
+from tasks.display import progress_of
+from tasks.record import Record, digest_of
+from tasks.run import Run
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Record)
+
+
+class StageTiming(BaseModel):
+    """One row of the summary: what a stage cost in this run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stage: str = Field(description="Name of the stage.")
+    seconds: float = Field(ge=0, description="Wall-clock seconds in this run.")
+    reused: bool = Field(description="Whether an earlier result was taken.")
+
+
+_timings: ContextVar[list[StageTiming] | None] = ContextVar("lightbox_timings", default=None)
+_progress: ContextVar[Progress] = ContextVar("lightbox_progress")
+
+
+@contextmanager
+def timed_stages() -> Iterator[list[StageTiming]]:
+    """Collect the timings of the stages run inside, in order."""
+    rows: list[StageTiming] = []
+    token = _timings.set(rows)
+    try:
+        yield rows
+    finally:
+        _timings.reset(token)
+
+
+def progress() -> Progress:
+    """The progress callable of the running stage."""
+    return _progress.get()
+
+
+def timings_so_far() -> tuple[StageTiming, ...]:
+    """The stages that this run has finished."""
+    return tuple(_timings.get() or ())
+
+
+class Stage(Generic[P, R]):
+    """A callable stage; see the module's docstring."""
+
+    def __init__(
+        self,
+        fn: Callable[Concatenate[Run, P], R],
+        *,
+        name: str,
+        version: int,
+        retries: int,
+        reusable: bool,
+        state: Callable[Concatenate[Run, P], Any] | None,
+    ) -> None:
+        self._fn = fn
+        self.name = name
+        self.version = version
+        self.retries = retries
+        self.reusable = reusable
+        self._state = state
+        self._signature = inspect.signature(fn)
+        self._record: type[R] = self._signature.return_annotation
+        update_wrapper(self, fn)
+
+    def __call__(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the stage, as a Prefect task when called inside a flow run."""
+        label = self._label(run, args, kwargs)
+        in_prefect = inside_flow_run()
+        call = self._as_task(label) if in_prefect else self._execute
+        result, seconds, reused = call(run, args, kwargs, label, in_prefect)
+        rows = _timings.get()
+        if rows is not None:
+            rows.append(StageTiming(stage=label, seconds=round(seconds, 3), reused=reused))
+        return result
+
+    def _label(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        bound = self._signature.bind(run, *args, **kwargs)
+        return self.name.format(**bound.arguments)
+
+    def _as_task(self, label: str) -> Callable[..., tuple[R, float, bool]]:
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
+        from prefect.states import Completed
+
+        def body(
+            run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], label: str, in_prefect: bool
+        ) -> Any:
+            outcome = self._execute(run, args, kwargs, label, in_prefect)
+            return Completed(name="Reused", data=outcome) if outcome[2] else outcome
+
+        decorated: Callable[..., tuple[R, float, bool]] = task(
+            name=label.split(" ", maxsplit=1)[0],
+            task_run_name=label,
+            description=inspect.getdoc(self._fn),
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            retries=self.retries,
+            retry_delay_seconds=[2.0 * 3**attempt for attempt in range(self.retries)],
+            retry_condition_fn=_worth_a_retry,
+        )(body)
+        return decorated
+
+    def _execute(
+        self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], label: str, in_prefect: bool
+    ) -> tuple[R, float, bool]:
+        started = time.perf_counter()
+        if self.reusable and not run.force:
+            kept = self._kept(run, args, kwargs)
+            if kept is not None:
+                return kept, time.perf_counter() - started, True
+        token = _progress.set(progress_of(label, in_prefect=in_prefect))
+        try:
+            result = self._fn(run, *args, **kwargs)
+        finally:
+            _progress.reset(token)
+        if self.reusable:
+            entry = json.dumps({"stage": self.name, "run": run.id, "record": result.model_dump(mode="json")})
+            run.open_workspace().write(self._entry(run, args, kwargs), entry.encode())
+        return result, time.perf_counter() - started, False
+
+    def _kept(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R | None:
+        workspace = run.open_workspace()
+        entry = self._entry(run, args, kwargs)
+        if not workspace.exists(entry):
+            return None
+        try:
+            record = self._record.model_validate(json.loads(workspace.read(entry))["record"])
+        except (ValidationError, ValueError, KeyError):
+            return None  # written by another version of the record: made again
+        return record if all(workspace.exists(file.path) for file in record.files()) else None
+
+    def _entry(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        bound = self._signature.bind(run, *args, **kwargs)
+        bound.apply_defaults()
+        inputs = {key: _plain(value) for key, value in list(bound.arguments.items())[1:]}
+        state = self._state(run, *args, **kwargs) if self._state else None
+        content = {
+            "name": self.name,
+            "version": self.version,
+            "of": run.name,
+            "inputs": inputs,
+            "state": state,
+        }
+        return f"stages/{self.name.split(' ')[0]}/{digest_of(content)}.json"
+
+
+def stage(
+    name: str,
+    *,
+    version: int,
+    retries: int = 0,
+    reusable: bool = True,
+    state: Callable[..., Any] | None = None,
+) -> Callable[[Callable[Concatenate[Run, P], R]], Stage[P, R]]:
+    """Make a function of a run into a stage.
+
+    `name` may hold fields filled from the arguments (`"fine-tune member {plan.index}"`); its first word names
+    the Prefect task. `state` says what else the result depends on, such as the fold ledger; it is asked
+    before the stage, to look for a kept result, and after it, to keep one.
+    """
+
+    def wrap(fn: Callable[Concatenate[Run, P], R]) -> Stage[P, R]:
+        return Stage(fn, name=name, version=version, retries=retries, reusable=reusable, state=state)
+
+    return wrap
+
+
+def call(flow: Callable[..., Any], *args: Any) -> Any:
+    """Call a flow as a subflow inside a flow run, else as the plain function that it is."""
+    return flow(*args) if inside_flow_run() else flow.fn(*args)  # type: ignore[attr-defined]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return {key: _plain(getattr(value, key)) for key in value.__dataclass_fields__}
+    return value
+
+
+def inside_flow_run() -> bool:
+    """Whether the calling code runs in a Prefect flow run."""
+    import sys
+
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
+    return FlowRunContext.get() is not None
+
+
+def _worth_a_retry(task: Any, task_run: Any, state: Any) -> bool:  # noqa: ARG001 - Prefect's signature
+    """Expected failures name their own cure; trying again would only delay the message."""
+    from tasks.errors import DataError, LightboxError, StoreUnreachable
+
+    try:
+        state.result(raise_on_failure=True)
+    except StoreUnreachable:
+        return True
+    except (DataError, LightboxError):
+        return False
+    except Exception:  # noqa: BLE001 - any other failure may be passing
+        return True
+    return False

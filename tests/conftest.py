@@ -1,0 +1,43 @@
+"""What every test may use, and where nothing of a test may leak to."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_HOME = tempfile.TemporaryDirectory(prefix="lightbox-tests-")
+os.environ["PREFECT_HOME"] = _HOME.name
+os.environ["PREFECT_LOCAL_STORAGE_PATH"] = f"{_HOME.name}/storage"
+os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ.pop("PREFECT_API_URL", None)
+os.environ["MPLCONFIGDIR"] = f"{_HOME.name}/matplotlib"
+
+pytest_plugins = ["azurite_service", "main_job", "prefect_service"]
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees another's downloaded images."""
+    monkeypatch.setenv("LIGHTBOX_CACHE", str(tmp_path / "lightbox-cache"))
+
+
+@pytest.fixture(scope="session")
+def brain_mri() -> Path:
+    """The folder of 253 real brain MRI images that stands beside a checkout."""
+    folder = REPOSITORY.parent / "shared" / "datasets" / "brain_mri"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/datasets/brain_mri beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_home() -> Iterator[None]:
+    """Remove Prefect's home when the session ends."""
+    yield
+    _HOME.cleanup()

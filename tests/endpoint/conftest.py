@@ -1,0 +1,65 @@
+"""Bundles exported once, a registry of them for each test, and an endpoint that many tests share."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.endpoint.settings import ServeSettings
+from tasks.data.workspace import Workspace
+from tasks.models.registry import Registry
+from tests.endpoint.bundles import export_small_bundle
+from tests.endpoint.live import Live, live
+
+REASON = ("for a test",)
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three bundles of one model that differ in their figures."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return [export_small_bundle(folder / str(seed), seed=seed) for seed in range(3)]
+
+
+def publish(root: Path, bundles: list[Path]) -> Registry:
+    """A registry with the bundles as v1, v2, ...; v1 is champion."""
+    registry = Registry(Workspace(str(root)))
+    for bundle in bundles:
+        registry.publish(bundle)
+    registry.promote("slices", "v1", REASON)
+    return registry
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, bundles: list[Path]) -> Path:
+    """A workspace with three versions, the first of them champion."""
+    publish(tmp_path / "workspace", bundles)
+    return tmp_path / "workspace"
+
+
+@pytest.fixture
+def settings(workspace: Path, tmp_path: Path) -> Callable[..., ServeSettings]:
+    """Makes settings for that workspace."""
+
+    def make(**changes: object) -> ServeSettings:
+        given = {
+            "workspace": str(workspace),
+            "name": "slices",
+            "cache_root": tmp_path / "cache",
+            "threads": 2,
+        }
+        return ServeSettings.model_validate(given | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, bundles: list[Path]) -> Iterator[Live]:
+    """An endpoint that tests share which only ask; it needs a key."""
+    root = tmp_path_factory.mktemp("shared")
+    publish(root / "workspace", bundles[:1])
+    given = ServeSettings(
+        workspace=str(root / "workspace"), name="slices", cache_root=root / "cache", threads=2
+    )
+    with live(given) as found:
+        yield found

@@ -1,0 +1,225 @@
+"""Gate and comparison: noise and ties do not promote, and every decision says why."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from tasks.errors import DataSetUnusable
+from tasks.evaluation.comparison import Comparison, compare
+from tasks.evaluation.gate import GateSettings, decide
+from tasks.evaluation.metrics import Evaluation, evaluate
+
+CLASSES = ["no", "yes"]
+
+
+def _evaluation(found: int, positives: int = 155, positive_class: str | None = "yes") -> Evaluation:
+    """`found` of `positives` positive images found, 88 of 98 others raise no alarm."""
+    labels = np.r_[np.ones(positives, dtype=int), np.zeros(98, dtype=int)]
+    predicted = np.r_[np.arange(positives) < found, np.arange(98) < 10].astype(int)
+    yes = np.where(predicted == 1, 0.8, 0.2)
+    chance = np.stack([1 - yes, yes], axis=1)
+    return evaluate(
+        labels,
+        chance,
+        predicted,
+        np.arange(labels.size),
+        CLASSES,
+        positive_class=positive_class,
+        protocol="cross_validation",
+        resamples=200,
+    )
+
+
+def _side(rng: np.random.Generator, labels: np.ndarray, skill: float) -> tuple[np.ndarray, np.ndarray]:
+    yes = 1 / (1 + np.exp(-rng.normal(skill * (2 * labels - 1), 1.0)))
+    return np.stack([1 - yes, yes], axis=1), (yes >= 0.5).astype(int)
+
+
+def _comparison(before: float, after: float, n: int = 250, seed: int = 0) -> Comparison:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(n) < 0.6).astype(int)
+    return compare(
+        labels,
+        _side(rng, labels, before),
+        _side(rng, labels, after),
+        np.arange(n),
+        classes=CLASSES,
+        positive_class="yes",
+        champion_version="4",
+        resamples=400,
+    )
+
+
+def test_the_first_model_needs_only_the_bar_and_the_reason_is_plain() -> None:
+    decision = decide(_evaluation(147), None, GateSettings())
+    assert decision.verdict == "promoted" and decision.champion_beaten is None
+    assert decision.reasons[0] == (
+        "recall of yes 0.948 (95 % interval 0.90–0.97, n=155): lower bound 0.90 reaches the bar 0.85"
+    )
+
+
+def test_the_lower_bound_decides_unless_the_value_is_asked_for() -> None:
+    few = _evaluation(18, positives=20)
+    assert decide(few, None, GateSettings()).verdict == "refused"
+    assert "is below the bar 0.85" in decide(few, None, GateSettings()).reasons[0]
+    assert decide(few, None, GateSettings(on="value")).verdict == "promoted"
+
+
+def test_an_undefined_recall_refuses() -> None:
+    decision = decide(_evaluation(0, positives=0), None, GateSettings(min_recall=0))
+    assert decision.verdict == "refused" and "no image of class yes" in decision.reasons[0]
+
+
+def test_without_a_positive_class_macro_recall_is_judged() -> None:
+    assert (
+        decide(_evaluation(147, positive_class=None), None, GateSettings())
+        .reasons[0]
+        .startswith("macro recall")
+    )
+
+
+def test_a_clearly_better_challenger_is_promoted() -> None:
+    decision = decide(_evaluation(147), _comparison(0.5, 2.0), GateSettings())
+    assert decision.verdict == "promoted" and decision.champion_beaten
+    assert len(decision.reasons) == 3 and "champion (version 4)" in decision.reasons[1]
+
+
+def test_a_better_challenger_below_the_bar_is_refused_with_all_reasons() -> None:
+    decision = decide(_evaluation(120), _comparison(0.5, 2.0), GateSettings())
+    assert decision.verdict == "refused" and decision.champion_beaten and not decision.recall_reached
+    assert len(decision.reasons) == 3
+
+
+def test_a_tie_does_not_promote() -> None:
+    rng = np.random.default_rng(1)
+    labels = (rng.random(200) < 0.6).astype(int)
+    side = _side(rng, labels, 1.5)
+    tie = compare(
+        labels, side, side, np.arange(200), classes=CLASSES, positive_class="yes", champion_version="1"
+    )
+    assert tie.auc_difference.value == tie.auc_difference.lower == tie.auc_difference.upper == 0
+    assert tie.p_value == 1 and tie.only_champion_right == tie.only_challenger_right == 0
+    for on in ("lower bound", "value"):
+        decision = decide(_evaluation(147), tie, GateSettings.model_validate({"on": on}))
+        assert decision.verdict == "refused" and "does not exceed" in decision.reasons[1]
+
+
+def test_equal_models_are_seldom_promoted() -> None:
+    promoted = [
+        decide(_evaluation(147), _comparison(1.5, 1.5, seed=seed), GateSettings()).verdict == "promoted"
+        for seed in range(120)
+    ]
+    assert np.mean(promoted) <= 0.06
+
+
+def test_a_margin_must_be_exceeded() -> None:
+    comparison = _comparison(0.5, 2.0)
+    assert decide(_evaluation(147), comparison, GateSettings(margin=0.5)).verdict == "refused"
+
+
+def test_recall_must_not_be_paid_for_auc() -> None:
+    comparison = _comparison(0.5, 2.0)
+    worse = comparison.model_copy(
+        update={
+            "recall_difference": comparison.recall_difference.model_copy(
+                update={"value": -0.05, "lower": -0.09, "upper": -0.01}
+            )
+        }
+    )
+    decision = decide(_evaluation(147), worse, GateSettings())
+    assert decision.verdict == "refused" and "more than the loss of 0.02" in decision.reasons[2]
+    assert "recall minus that of the champion (version 4) −0.050" in decision.reasons[2]
+
+
+def test_too_few_common_images_are_not_compared() -> None:
+    decision = decide(_evaluation(147), _comparison(0.5, 2.0, n=49), GateSettings())
+    assert decision.verdict == "refused" and "only 49 images" in decision.reasons[1]
+    none = compare(
+        [],
+        (np.zeros((0, 2)), []),
+        (np.zeros((0, 2)), []),
+        [],
+        classes=CLASSES,
+        positive_class="yes",
+        champion_version="1",
+    )
+    assert none.n == 0 and none.auc_difference.value is None
+    assert decide(_evaluation(147), none, GateSettings()).verdict == "refused"
+
+
+def test_paired_figures_know_that_the_images_are_the_same() -> None:
+    """Two models that differ on a few images: the paired interval is far narrower than the unpaired."""
+    rng = np.random.default_rng(2)
+    labels = (rng.random(250) < 0.6).astype(int)
+    chance, _ = _side(rng, labels, 1.2)
+    nudged = np.clip(chance[:, 1] + rng.normal(0, 0.01, 250), 0, 1)
+    other = np.stack([1 - nudged, nudged], axis=1)
+    sides = [(p, (p[:, 1] >= 0.5).astype(int)) for p in (chance, other)]
+    found = compare(
+        labels,
+        sides[0],
+        sides[1],
+        np.arange(250),
+        classes=CLASSES,
+        positive_class="yes",
+        champion_version="1",
+    )
+    assert found.auc_difference.lower is not None and found.auc_difference.upper is not None
+    assert found.auc_difference.upper - found.auc_difference.lower < 0.01
+    assert found.n == 250 and found.n_groups == 250
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_single_images_give_the_exact_mcnemar_test_and_copies_change_nothing(
+    rows: list[tuple[bool, bool]],
+) -> None:
+    champion, challenger = (np.array(column) for column in zip(*rows, strict=True))
+    labels = np.arange(len(rows)) % 2
+
+    def side(wrong: np.ndarray, times: int) -> tuple[np.ndarray, np.ndarray]:
+        guess = np.repeat(np.where(wrong, 1 - labels, labels), times)
+        return np.eye(2)[guess], guess
+
+    once, thrice = (
+        compare(
+            np.repeat(labels, times),
+            side(champion, times),
+            side(challenger, times),
+            np.repeat(np.arange(len(rows)), times),
+            classes=CLASSES,
+            positive_class="yes",
+            champion_version="1",
+            resamples=20,
+        )
+        for times in (1, 3)
+    )
+    better, worse = int((champion & ~challenger).sum()), int((challenger & ~champion).sum())
+    expected = 1.0 if better + worse == 0 else float(binomtest(better, better + worse, 0.5).pvalue)
+    assert once.p_value == pytest.approx(expected) == thrice.p_value
+    assert (once.only_challenger_right, once.only_champion_right) == (better, worse)
+    assert Comparison.model_validate_json(once.model_dump_json()) == once
+
+
+def test_sides_of_different_length_are_refused() -> None:
+    side = (np.full((3, 2), 0.5), [0, 0, 0])
+    with pytest.raises(DataSetUnusable, match="cannot be compared"):
+        compare(
+            [0, 1],
+            side,
+            side,
+            [0, 1],
+            classes=CLASSES,
+            positive_class="yes",
+            champion_version="1",
+        )
+
+
+def test_the_text_shows_on_which_side_of_the_bar_a_figure_lies() -> None:
+    evaluation = _evaluation(147)
+    lower = evaluation.recall.lower
+    assert lower is not None
+    decision = decide(evaluation, None, GateSettings(min_recall=lower + 1e-4))
+    shown = float(decision.reasons[0].split("lower bound ")[1].split(" ")[0])
+    assert shown < lower + 1e-4 and decision.verdict == "refused"
