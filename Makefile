@@ -16,7 +16,7 @@ help: ## show this list
 
 .venv/installed: .venv/bin/python pyproject.toml uv.lock
 	@command -v uv >/dev/null 2>&1 || test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet "uv>=0.7"
-	$(UV) sync --frozen --inexact --all-groups --extra demo
+	$(UV) sync --frozen --inexact --compile-bytecode --all-groups --extra demo
 	@touch $@
 
 install: .venv/installed ## make .venv from uv.lock
@@ -28,6 +28,7 @@ check: install ## lint, types, import rules
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
 	$(RUN) mypy
+	cd tests && MYPYPATH=.. ../.venv/bin/mypy --config-file ../pyproject.toml --explicit-package-bases .
 	$(RUN) lint-imports
 
 test-services: ## install what the tests need beside Python

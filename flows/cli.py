@@ -1,5 +1,6 @@
 """The `lightbox` command. Options are plain values; heavy imports happen inside the command that needs them."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +14,12 @@ Protocol = Literal["cross_validation", "holdout", "given_split"]
 Debug = Annotated[bool, Parameter(negative=(), help="Show the traceback of an expected failure.")]
 Quiet = Annotated[bool, Parameter(negative=(), help="No progress bars and no summary.")]
 JsonFile = Annotated[
-    Path | None, Parameter(name="--json", help="Write the result as JSON to this file; - is standard output.")
+    Path | None,
+    Parameter(
+        name="--json",
+        allow_leading_hyphen=True,
+        help="Write the result as JSON to this file; - is standard output.",
+    ),
 ]
 Images = Annotated[
     str, Parameter(help="Folder or fsspec URL of the images: az://..., s3://..., gs://..., /data/scans.")
@@ -43,8 +49,11 @@ def main() -> None:
     """Entry point: an expected failure is one message and exit code 2."""
     from tasks.errors import LightboxError
 
+    # Idle OpenMP threads sleep instead of spinning: on a machine that does other work too, training is several
+    # times as fast. Read by the runtime when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app()
+        app(sys.argv[1:])
     except LightboxError as error:
         if "--debug" in sys.argv:
             raise
@@ -167,6 +176,13 @@ def catalogue(
         source = ImagesSource(url=images, manifest=manifest)
         settings = CatalogueSettings(max_reject_fraction=max_reject_fraction, n_folds=folds)
     run_catalogue(source, workspace, name, settings, positive_class, json_file=json, quiet=quiet)
+
+
+@app.command(name="serve", help_flags=[], version_flags=[])
+def serve(*options: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """Answer predictions over HTTP with the champion, on a machine of its own: see `lightbox serve --help`."""
+    command = [sys.executable, "-m", "deployments.endpoint", *options]
+    os.execv(sys.executable, command)  # noqa: S606 - a fixed module, no shell
 
 
 @app.command

@@ -110,7 +110,7 @@ class Stage(Generic[P, R]):
             outcome = self._execute(run, args, kwargs, label, in_prefect)
             return Completed(name="Reused", data=outcome) if outcome[2] else outcome
 
-        decorated: Callable[..., tuple[R, float, bool]] = task(
+        decorated = task(
             name=label.split(" ", maxsplit=1)[0],
             task_run_name=label,
             description=inspect.getdoc(self._fn),
@@ -120,7 +120,13 @@ class Stage(Generic[P, R]):
             retry_delay_seconds=[2.0 * 3**attempt for attempt in range(self.retries)],
             retry_condition_fn=_worth_a_retry,
         )(body)
-        return decorated
+
+        def outcome(*arguments: Any) -> tuple[R, float, bool]:
+            """A task that returns a state is answered with that state, not with its data."""
+            result: tuple[R, float, bool] = decorated(*arguments, return_state=True).result()
+            return result
+
+        return outcome
 
     def _execute(
         self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], label: str, in_prefect: bool

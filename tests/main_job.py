@@ -1,16 +1,17 @@
 """One small, real run that several tests look at."""
 
+import io
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.cli import main
 from tasks.data.demo import DemoSummary, make_demo
 
 
@@ -24,17 +25,30 @@ class FinishedRun:
     result: dict[str, Any]
 
 
-def lightbox(
-    *arguments: str | Path, cache: Path, environment: dict[str, str] | None = None, timeout: float = 280
-) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does, in a process of its own."""
-    return subprocess.run(
-        [str(Path(sys.executable).parent / "lightbox"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env={**os.environ, "LIGHTBOX_CACHE": str(cache), "COLUMNS": "200", **(environment or {})},
+@dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def lightbox(*arguments: str | Path, cache: Path, environment: dict[str, str] | None = None) -> Done:
+    """Run the command in this process, which has paid for its imports already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["lightbox", *map(str, arguments)])
+        for name, value in {"LIGHTBOX_CACHE": str(cache), "COLUMNS": "200", **(environment or {})}.items():
+            patch.setenv(name, value)
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            try:
+                main()
+                code: int | str | None = 0
+            except SystemExit as stop:
+                code = stop.code
+    return Done(
+        code if isinstance(code, int) else int(code is not None), stdout.getvalue(), stderr.getvalue()
     )
 
 

@@ -96,7 +96,8 @@ class Endpoint:
         with self.gate.request() as buffer:
             kind = request.headers.get("content-type", "application/octet-stream")
             rows = parse_predict(await buffer.read(request), kind, self.settings.limits.max_rows)
-            way, judged = await self._judged(request, rows)
+            explain = _flag(request, "explain")
+            way, judged = await self._judged(request, rows, explain)
             threshold = way.model.manifest.threshold
             predictions = []
             for row, one in zip(rows, judged, strict=True):
@@ -109,6 +110,8 @@ class Endpoint:
                         "probabilities": one.outcome.probabilities,
                         "threshold": threshold,
                     }
+                    if explain:
+                        facts["overlay"] = one.overlay
                 predictions.append(facts)
             return self._answer(way, {"predictions": predictions})
 
@@ -147,14 +150,16 @@ class Endpoint:
         classes = model.manifest.classes if model else ()
         return JsonResponse(document(classes, self.settings.limits, keyed=not self.keys.is_empty))
 
-    async def _judged(self, request: Request, rows: Sequence[Row]) -> tuple[traffic.Route, list[Judged]]:
+    async def _judged(
+        self, request: Request, rows: Sequence[Row], explain: bool = False
+    ) -> tuple[traffic.Route, list[Judged]]:
         way = traffic.route(
             self.champion,
             request.headers.get(traffic.HEADER),
             self.settings.challenger_percent,
             self.settings.mirror_percent,
         )
-        judged = await self.judges.judge(way.model, rows)
+        judged = await self.judges.judge(way.model, rows, explain)
         request_id = request.scope["state"]["request_id"]
         for one in judged:
             self._note(way.deployment, way.model, one, request_id, mirrored=False)
@@ -265,6 +270,13 @@ def build_app(endpoint: Endpoint) -> Starlette:
             )
         ],
     )
+
+
+def _flag(request: Request, name: str) -> bool:
+    value = request.query_params.get(name, "0")
+    if value not in ("0", "1"):
+        raise Refusal(400, "wrong_parameter", f"{name} is 0 or 1", field=name)
+    return value == "1"
 
 
 async def _refused(request: Request, error: Exception) -> Response:

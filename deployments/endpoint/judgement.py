@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from deployments.endpoint.admission import Gate
 from deployments.endpoint.formats import Row
 from deployments.endpoint.measures import Measures
+from deployments.endpoint.overlay import overlay
 from deployments.endpoint.refusal import Refusal
 from deployments.endpoint.served_model import ServedModel
 from tasks.data.images import ImageRejected
@@ -24,17 +25,22 @@ class Judged:
     sha256: str | None
     seconds: float
     data: bytes
+    overlay: str | None = None
 
 
-def judge(model: ServedModel, row: Row) -> Judged:
-    """Read, decode and judge one image; an unusable one is told as a refusal."""
+def judge(model: ServedModel, row: Row, explain: bool = False) -> Judged:
+    """Read, decode and judge one image, and draw what spoke for its label if asked; an unusable one is refused."""
     started = time.perf_counter()
-    data, digest = b"", None
+    data, digest, drawn = b"", None, None
     outcome: Prediction | Refusal
     try:
         data = row.read()
         digest = hashlib.sha256(data).hexdigest()
-        outcome = model.bundle.decide(model.logits(model.pixels(data))[None])[0]
+        decoded = model.decode(data)
+        pixels = model.prepare(decoded)
+        outcome = model.bundle.decide(model.logits(pixels)[None])[0]
+        if explain:
+            drawn = overlay(model, decoded, pixels, outcome.label)
     except Refusal as refusal:
         outcome = refusal
     except ImageRejected as rejected:
@@ -45,7 +51,7 @@ def judge(model: ServedModel, row: Row) -> Judged:
             f"the image cannot be used ({reason}): {rejected.detail}",
             field=row.field,
         )
-    return Judged(outcome, digest, time.perf_counter() - started, data)
+    return Judged(outcome, digest, time.perf_counter() - started, data, drawn)
 
 
 class Judges:
@@ -57,7 +63,7 @@ class Judges:
         self._seconds = answer_seconds
         self.width = width
 
-    async def judge(self, model: ServedModel, rows: Sequence[Row]) -> list[Judged]:
+    async def judge(self, model: ServedModel, rows: Sequence[Row], explain: bool = False) -> list[Judged]:
         """Every row's outcome, in order.
 
         Raises:
@@ -65,7 +71,7 @@ class Judges:
         """
         loop = asyncio.get_running_loop()
         self._gate.queue(len(rows))
-        jobs = [self._pool.submit(judge, model, row) for row in rows]
+        jobs = [self._pool.submit(judge, model, row, explain) for row in rows]
         self._measures.queue.set(self._gate.queued)
         for job in jobs:
             job.add_done_callback(lambda done: loop.call_soon_threadsafe(self._left, done))

@@ -24,7 +24,7 @@ class Measures:
     """The endpoint's figures. One object a process."""
 
     def __init__(self) -> None:
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         own = CollectorRegistry()
         self._own = own
         prefix = "lightbox_endpoint"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.data.images import DecodeLimits, decode, prepare
+from tasks.data.images import Decoded, decode, prepare
 from tasks.data.workspace import Workspace
 from tasks.errors import BundleError
 from tasks.models.bundle import Bundle, load_bundle
@@ -54,18 +54,17 @@ class ServedModel:
         """What the bundle says of itself."""
         return self.bundle.manifest
 
-    @property
-    def limits(self) -> DecodeLimits:
-        """The stricter of the bundle's and the endpoint's limits."""
-        return self._limits
-
-    def pixels(self, data: bytes) -> NDArray[np.uint8]:
-        """Decode as evaluation does: uint8 (S, S, 3) RGB.
+    def decode(self, data: bytes) -> Decoded:
+        """Decode as evaluation does, within the limits.
 
         Raises:
             ImageRejected: it cannot be used.
         """
-        return prepare(decode(data, self._limits).pixels, self.manifest.preprocessing)
+        return decode(data, self._limits)
+
+    def prepare(self, decoded: Decoded) -> NDArray[np.uint8]:
+        """What the network is given: uint8 (S, S, 3) RGB."""
+        return prepare(decoded.pixels, self.manifest.preprocessing)
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Logits (C,) of one prepared image."""
@@ -85,7 +84,7 @@ class ServedModel:
         trials = [np.zeros_like(noise), noise] * width
         picture = io.BytesIO()
         Image.fromarray(noise).save(picture, "JPEG")
-        self.pixels(picture.getvalue())
+        self.prepare(self.decode(picture.getvalue()))
         with ThreadPoolExecutor(width) as pool:
             found = np.stack(list(pool.map(lambda image: self._run(image[None])[0], trials)))
         spread = np.ptp(probabilities(found).reshape(width, 2, n_classes), axis=0).max()

@@ -267,7 +267,8 @@ def _full_scale(healthy: Float, values: Float) -> Float:
     Set by the picture itself, a bright lesion would darken the brain around it; set by the healthy one alone, only
     lesions would reach white. Either would tell the classes apart without a look at the brain.
     """
-    return np.sqrt(np.percentile(healthy, 99.5) * np.percentile(values, 99.5)).astype(np.float32)
+    white = np.sqrt(np.percentile(healthy, 99.5) * np.percentile(values, 99.5))
+    return np.asarray(white, dtype=np.float32)
 
 
 def _sha256(data: bytes) -> str:

@@ -23,7 +23,7 @@ from tasks.data.demo_fields import (
 
 LesionKind = Literal["solid", "ring", "diffuse", "dural"]
 
-SUBTLE_MM, SEVERAL_MM, PLAIN_MM = (10.0, 20.0), (16.0, 30.0), (30.0, 60.0)
+SUBTLE_MM, SEVERAL_MM, PLAIN_MM = (10.0, 20.0), (16.0, 30.0), (34.0, 62.0)
 """Diameters of a faint lesion, of one among several, and of a plain one."""
 
 _EXTENT_MM = GRID_PX * PITCH_MM
@@ -60,7 +60,7 @@ def draw_lesions(rng: np.random.Generator, coarse: Coarse, ease: float) -> list[
         kind: LesionKind = rng.choice(["solid", "ring", "diffuse", "dural"], p=[0.36, 0.34, 0.14, 0.16])
         low, high = SUBTLE_MM if subtle else SEVERAL_MM if count > 1 else PLAIN_MM
         diameter = low + (high - low) * rng.random()
-        strength = rng.uniform(0.4, 0.7) if subtle else rng.uniform(0.8, 1.0)
+        strength = rng.uniform(0.4, 0.7) if subtle else rng.uniform(0.85, 1.0)
         if kind == "dural":
             candidates = (inside > 0.3 * diameter) & (inside < 0.55 * diameter)
         else:

@@ -61,7 +61,8 @@ def judge(
 
     The rule of fold k is fitted on the predicted images outside k; where only some folds are reported
     (a hold-out, a given test set), on the images of no reported fold. The served rule uses all images that
-    any rule may use. `straddling` rows (n,) have a copy in another fold: they take part in no choice. Rows outside the reported folds have probabilities and predictions of zero.
+    any rule may use. `straddling` rows (n,) have a copy in another fold: they take part in no choice. Rows
+    outside the reported folds have probabilities and predictions of zero.
 
     Raises: DataSetUnusable when nothing is left to fit a rule on; LeakageError when a fold would judge itself.
     """

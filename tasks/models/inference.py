@@ -76,9 +76,7 @@ class Graph:
         found = np.empty((len(pixels), self.n_classes), np.float32)
         for start in range(0, len(pixels), batch_size):
             batch = np.ascontiguousarray(pixels[start : start + batch_size])
-            found[start : start + batch_size] = self._session.run(
-                ["logits"], {"pixels": batch}, _ONLY_WHAT_IS_ASKED
-            )[0]
+            found[start : start + batch_size] = self._session.run(["logits"], {"pixels": batch})[0]
             progress(min(start + batch_size, len(pixels)), len(pixels), "images")
         return found
 
@@ -92,7 +90,7 @@ class Graph:
             raise ValueError("this graph has no class maps")
         self._check(pixels)
         found: NDArray[np.float32] = self._session.run(
-            [ACTIVATION_MAP], {"pixels": np.ascontiguousarray(pixels)}, _ONLY_WHAT_IS_ASKED
+            [ACTIVATION_MAP], {"pixels": np.ascontiguousarray(pixels)}
         )[0]
         return found
 
@@ -102,15 +100,6 @@ class Graph:
             raise ValueError(
                 f"uint8 (N, {side}, {side}, 3) is needed, given is {pixels.dtype} {pixels.shape}"
             )
-
-
-def _run_options() -> onnxruntime.RunOptions:
-    options = onnxruntime.RunOptions()
-    options.only_execute_path_to_fetches = True
-    return options
-
-
-_ONLY_WHAT_IS_ASKED: Final = _run_options()
 
 
 def _providers() -> Sequence[str]:

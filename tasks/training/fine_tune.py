@@ -226,7 +226,7 @@ class Trainer:
                 for start in range(0, len(names), EVALUATION_BATCH)
             ]
         )
-        labels = torch.from_numpy(self._validation.labels).to(logits.device)
+        labels = torch.tensor(self._validation.labels, device=logits.device)
         loss = float(summed_loss(logits, labels, self._weights) / self._weights[labels].sum())
         if len(np.unique(self._validation.labels)) < logits.shape[1]:
             return loss, None

@@ -124,7 +124,7 @@ class Patches(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, S, S) → (N, 1 + patches, D)."""
         patches = self.conv_proj(images).flatten(2).transpose(1, 2)
-        token = self.class_token.expand(len(patches), -1, -1)
+        token = self.class_token.expand(patches.shape[0], -1, -1)
         tokens: Tensor = torch.cat([token, patches], dim=1) + self.pos_embedding
         return tokens
 

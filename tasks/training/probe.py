@@ -31,7 +31,8 @@ def fit_head(
     n_views, _, width = values.shape
     flat = values.reshape(-1, width)
     mean, scale = flat.mean(0), flat.std(0)
-    scale[scale < 1e-6 * max(scale.max(), 1e-12)] = 1.0
+    # A channel that hardly varies would get a huge weight, which the first steps of fine-tuning blow up.
+    scale = np.maximum(scale, max(np.median(scale), 1e-6))
     strength = _strength((values.mean(0) - mean) / scale, labels, groups, inner_folds, seed)
     model = LogisticRegression(C=strength / n_views, class_weight="balanced", max_iter=1000, tol=1e-3)
     model.fit((flat - mean) / scale, np.tile(labels, n_views))

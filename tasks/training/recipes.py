@@ -133,7 +133,7 @@ PRESETS: Final[dict[PresetName, Probe | FineTune | Full]] = {
         frozen_stages=4,
         optimisation=Optimisation(epochs=4, warmup_epochs=0.5, gradient_norm=1.0),
     ),
-    "standard": FineTune(transforms=_SLICES, test_views=_FOUR),
+    "standard": FineTune(transforms=_SLICES, test_views=_EIGHT),
     "thorough": FineTune(
         transforms=_SLICES, test_views=_EIGHT, views=24, optimisation=Optimisation(epochs=24)
     ),

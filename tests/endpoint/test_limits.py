@@ -25,18 +25,20 @@ def test_a_large_body_is_413(settings: Settings) -> None:
 
 
 def test_a_large_body_of_unknown_length_is_413(settings: Settings) -> None:
-    with live(settings(limits=Limits(max_body_mib=1))) as found:
-        with socket.create_connection(("127.0.0.1", found.client.port), timeout=20) as connection:
-            connection.sendall(
-                f"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {PRIMARY}\r\n"
-                "Transfer-Encoding: chunked\r\n\r\n".encode()
-            )
-            try:
-                for _ in range(40):
-                    connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
-            except OSError:
-                pass  # the endpoint has hung up on us, as it should
-            assert connection.recv(20).startswith(b"HTTP/1.1 413")
+    with (
+        live(settings(limits=Limits(max_body_mib=1))) as found,
+        socket.create_connection(("127.0.0.1", found.client.port), timeout=20) as connection,
+    ):
+        connection.sendall(
+            f"POST /predict HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {PRIMARY}\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        try:
+            for _ in range(40):
+                connection.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        except OSError:
+            pass  # the endpoint has hung up on us, as it should
+        assert connection.recv(20).startswith(b"HTTP/1.1 413")
 
 
 def test_a_body_that_does_not_come_is_408(settings: Settings) -> None:
@@ -76,13 +78,13 @@ def test_too_many_pixels_are_refused_before_decoding(settings: Settings) -> None
 def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Until set, every image waits in its judge: a slow model."""
     event = threading.Event()
-    original = ServedModel.pixels
+    original = ServedModel.decode
 
     def slow(self: ServedModel, data: bytes) -> object:
         event.wait(30)
         return original(self, data)
 
-    monkeypatch.setattr(ServedModel, "pixels", slow)
+    monkeypatch.setattr(ServedModel, "decode", slow)
     event.set()
     return event
 

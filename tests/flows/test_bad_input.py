@@ -69,7 +69,9 @@ def test_two_classes_and_no_finding_named(tmp_path: Path, small_demo: DemoSummar
 
 def test_a_workspace_that_cannot_be_written(tmp_path: Path, small_demo: DemoSummary) -> None:
     (tmp_path / "file").write_text("in the way")
-    message = refused(*retrain_arguments(small_demo.images, tmp_path / "file" / "ws"), cache=tmp_path / "cache")
+    message = refused(
+        *retrain_arguments(small_demo.images, tmp_path / "file" / "ws"), cache=tmp_path / "cache"
+    )
     assert str(tmp_path / "file") in message
 
 

@@ -31,7 +31,9 @@ def test_a_run_ends_with_figures_a_model_and_a_report(finished: FinishedRun) -> 
     assert (Path(result["bundle"]) / "bundle.json").is_file()
 
 
-def test_predictions_agree_with_the_confusion_matrix_and_no_one_judges_what_he_saw(finished: FinishedRun) -> None:
+def test_predictions_agree_with_the_confusion_matrix_and_no_one_judges_what_he_saw(
+    finished: FinishedRun,
+) -> None:
     run = finished.workspace / "runs" / finished.result["run"]
     rows = pd.read_parquet(run / "predictions.parquet")
     table = pd.crosstab(rows["label"], rows["predicted"]).reindex(index=["no", "yes"], columns=["no", "yes"])
@@ -63,7 +65,9 @@ def test_predict_prints_one_json_line_an_image(finished: FinishedRun, tmp_path: 
     good = sorted((finished.demo.images / "yes").iterdir())[0]
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"not an image")
-    done = lightbox("predict", "--bundle", finished.result["bundle"], good, broken, tmp_path / "gone", cache=tmp_path)
+    done = lightbox(
+        "predict", "--bundle", finished.result["bundle"], good, broken, tmp_path / "gone", cache=tmp_path
+    )
     first, second, third = map(json.loads, done.stdout.splitlines())
     assert first["label"] in ("no", "yes")
     assert sum(first["probabilities"].values()) == pytest.approx(1)
@@ -77,7 +81,17 @@ def test_score_resumes_and_keeps_bad_images_as_rows(finished: FinishedRun, tmp_p
     shutil.copytree(finished.demo.images, images)
     (images / "no" / "broken.jpg").write_bytes(b"not an image")
     out = tmp_path / "scores"
-    arguments = ("score", "--bundle", finished.result["bundle"], "--images", images, "--out", out, "--json", "-")
+    arguments = (
+        "score",
+        "--bundle",
+        finished.result["bundle"],
+        "--images",
+        images,
+        "--out",
+        out,
+        "--json",
+        "-",
+    )
     first = json.loads(lightbox(*arguments, cache=tmp_path / "cache").stdout)
     again = json.loads(lightbox(*arguments, cache=tmp_path / "cache").stdout)
     assert (first["images"], first["rejected"], first["scored_now"]) == (61, 2, 61)

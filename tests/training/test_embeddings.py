@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disc_pictures import Pictures, picture, sha256_of
 
 from tasks.data.images import prepare
 from tasks.data.workspace import Workspace
 from tasks.training.embeddings import embed, embedding_preprocessing
-from tests.training.conftest import Pictures, picture, sha256_of
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -93,9 +94,9 @@ def test_refit_is_served_and_members_stay(tmp_path: Path) -> None:
     )
 
 
-def turned(images: NDArray[np.uint8], view: str) -> NDArray[np.uint8]:
-    """The views' definition in numpy, on (N, H, W, 3)."""
-    definitions: dict[str, Callable[[], NDArray[np.uint8]]] = {
+def turned(images: NDArray[Any], view: str) -> NDArray[Any]:
+    """The views' definition in numpy, on (N, H, W, channels)."""
+    definitions: dict[str, Callable[[], NDArray[Any]]] = {
         "identity": lambda: images,
         "hflip": lambda: images[:, :, ::-1],
         "vflip": lambda: images[:, ::-1],
@@ -123,6 +124,36 @@ def test_logits_are_averaged_over_the_test_views(tmp_path: Path, views: tuple[st
     seen = [np.ascontiguousarray(turned(images, view)) for view in views]
     expected = np.mean([torch_logits(member.network, view) for member in networks for view in seen], axis=0)
     np.testing.assert_allclose(load_bundle(tmp_path / "b").predict_pixels(images), expected, atol=1e-4)
+
+
+def test_class_maps_stand_where_the_image_is_and_average_to_the_logits(tmp_path: Path) -> None:
+    networks = members(2, frozen_stages=1)
+    views = ("identity", "hflip", "rot90", "antitranspose")
+    back = ("identity", "hflip", "rot270", "antitranspose")
+    write_bundle(tmp_path / "b", networks, facts(test_views=views))
+    bundle, images = load_bundle(tmp_path / "b"), pixels(3, seed=4)
+    expected = []
+    for member in networks:
+        network = small(member)
+        for view, inverse in zip(views, back, strict=True):
+            scaled = torch.from_numpy(np.ascontiguousarray(turned(images, view))).permute(0, 3, 1, 2) / 255
+            normal = (scaled - torch.tensor(NORMALISATION.mean).view(3, 1, 1)) / torch.tensor(
+                NORMALISATION.std
+            ).view(3, 1, 1)
+            with torch.no_grad():
+                places = network.head(network.stages(normal).permute(0, 2, 3, 1)).numpy()
+            expected.append(turned(places, inverse).transpose(0, 3, 1, 2))
+    found = bundle.class_maps(images)
+    assert found is not None
+    np.testing.assert_allclose(found, np.mean(expected, axis=0), atol=1e-3)
+    np.testing.assert_allclose(found.mean(axis=(2, 3)), bundle.predict_pixels(images), atol=1e-3)
+
+
+def test_networks_without_places_have_no_class_maps(tmp_path: Path) -> None:
+    network = SmallNetwork(0)
+    network.pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(1))
+    write_bundle(tmp_path / "b", [MemberNetwork(network, frozenset({0}))])
+    assert load_bundle(tmp_path / "b").class_maps(pixels(1)) is None
 
 
 def test_networks_of_different_structure_are_averaged(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tasks.training.recipes import PRESETS, RECIPE, FineTune, Full, Optimisation
 def test_frozen_depthwise_is_the_convolution_and_its_gradient(
     channels: int, side: int, stride: int, same: bool, size: int
 ) -> None:
-    from timm.layers import Conv2dSame
+    from timm.layers.conv2d_same import Conv2dSame
 
     torch.manual_seed(0)
     kind, padding = (Conv2dSame, 0) if same else (nn.Conv2d, side // 2)

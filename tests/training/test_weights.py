@@ -125,7 +125,7 @@ def test_files_that_are_not_weights_are_refused(
     if content == "number":
         torch.save(3, path)
     else:
-        path.write_bytes(pickle.dumps(Code()) if content == "code" else b"no weights at all")
+        path.write_bytes(pickle.dumps(Code(), protocol=2) if content == "code" else b"no weights at all")
     with pytest.raises(WeightsUnavailable, match=r"weights\.pth"):
         build("resnet18", 2, WeightsChoice(source=path.as_uri()))
     assert capsys.readouterr().out == ""

@@ -1,0 +1,59 @@
+"""The main job on a real Prefect server: the graph, the artifacts and the events that people see."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from main_job import FinishedRun, retrain_arguments
+
+pytestmark = [pytest.mark.service, pytest.mark.slow]
+
+
+def _filter(api: str, what: str, body: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    answer = httpx.post(f"{api}/{what}/filter", json=body or {}, timeout=20)
+    answer.raise_for_status()
+    found = answer.json()
+    return found["events"] if what == "events" else found  # type: ignore[no-any-return]
+
+
+def _events(api: str, name: str) -> list[dict[str, Any]]:
+    """Events arrive in the background: wait a moment for them."""
+    for _ in range(40):
+        found = _filter(api, "events", {"filter": {"event": {"name": [name]}}})
+        if found:
+            return found
+        time.sleep(0.5)
+    return []
+
+
+def test_a_run_on_a_server_shows_stages_artifacts_and_events(
+    finished: FinishedRun, prefect_api: str, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "ws"
+    shutil.copytree(finished.workspace, workspace)
+    arguments = [*retrain_arguments(finished.demo.images, workspace)]
+    arguments[arguments.index("0.3")] = "0.999"
+    command = [str(Path(sys.executable).parent / "lightbox"), *arguments, "--quiet"]
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "LIGHTBOX_CACHE": str(finished.cache)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr
+
+    (run,) = [row for row in _filter(prefect_api, "flow_runs") if row["name"] == "retrain-small"]
+    assert run["state_type"] == "COMPLETED"
+    states = {row["name"]: row["state_name"] for row in _filter(prefect_api, "task_runs")}
+    assert states["ingest"] == states["promote"] == states["decide"] == "Completed"
+    assert states["catalogue"] == states["evaluate"] == states["fine-tune member 0"] == "Reused"
+    keys = {row["key"] for row in _filter(prefect_api, "artifacts")}
+    assert {"small-summary", "small-confusion-matrix"} <= keys
+    (refused,) = _events(prefect_api, "lightbox.model.refused")
+    (low,) = _events(prefect_api, "lightbox.model.recall-low")
+    assert refused["payload"]["bar"] == low["payload"]["bar"] == 0.999
+    assert refused["payload"]["champion"] == "v1"
+    assert refused["resource"]["prefect.resource.id"] == "lightbox.model.small"
+    assert Path(refused["payload"]["report"]).is_file()
