@@ -49,6 +49,8 @@ def evaluate_bundle(
         run.open_workspace().uri(exported.folder), block_options(run.workspace_block), run.cache_root
     )
     rows, logits = predict_unseen(run, listing, table, bundle)
+    concerned = _concerned(rows, found)
+    rows, logits = rows[concerned], logits[concerned]
     labels = np.array([found.classes.index(label) for label in rows["label"]], dtype=np.int64)
     positive = None if found.positive_class is None else found.classes.index(found.positive_class)
     judged = judge(
@@ -70,7 +72,9 @@ def evaluate_bundle(
             "metrics": evaluation.model_dump(mode="json"),
         }
     )
-    wanted = table.frame["fold"].isin(reported_folds(found.protocol, found.n_folds))
+    wanted = table.frame["fold"].isin(reported_folds(found.protocol, found.n_folds)) & _concerned(
+        table.frame, found
+    )
     return EvaluatedBundle(
         evaluation=evaluation,
         evaluation_file=run.write("evaluation.json", evaluation.model_dump_json(indent=2).encode()),
@@ -80,6 +84,13 @@ def evaluate_bundle(
         temperature=served.temperature,
         not_reported=int((wanted & ~table.frame["conflict"]).sum()) - evaluation.n,
     )
+
+
+def _concerned(rows: pd.DataFrame, found: Catalogue) -> "pd.Series[bool]":
+    """Rows that take part: in a given split, copies of test images that were meant for training do not."""
+    if found.protocol != "given_split":
+        return pd.Series(True, index=rows.index)
+    return (rows["fold"] != 0) | (rows["split"] == "test")
 
 
 def predict_unseen(

@@ -4,13 +4,17 @@ import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
 from deployments.endpoint.refusal import Refusal
 from deployments.endpoint.settings import Limits
 
-_MIB = 1 << 20
+_MIB: Final = 1 << 20
+_HEARD_OUT: Final = 4
+"""A body up to so many times the limit is read to its end and dropped: a client that is cut off while it sends
+sees a broken connection, not the reason."""
 
 
 class Gate:
@@ -91,13 +95,20 @@ class Buffer:
         if encoding not in ("identity", ""):
             raise Refusal(415, "content_encoding", "compressed bodies are not read", field="Content-Encoding")
         declared = request.headers.get("content-length", "")
-        if declared.isdecimal():
-            self._check(int(declared))
+        expected = int(declared) if declared.isdecimal() else 0
+        if expected > _HEARD_OUT * self._limit or (expected > self._limit and "expect" in request.headers):
+            raise self._too_large(close=True)
         chunks: list[bytes] = []
+        received = 0
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 async for chunk in request.stream():
-                    self._check(self.size + len(chunk))
+                    received += len(chunk)
+                    if received > self._limit:
+                        chunks.clear()
+                        if received > _HEARD_OUT * self._limit:
+                            raise self._too_large(close=True)
+                        continue
                     self._gate.buffer(len(chunk))
                     self.size += len(chunk)
                     chunks.append(chunk)
@@ -108,15 +119,19 @@ class Buffer:
             raise Refusal(408, "body_too_slow", message, limit=seconds, headers=headers) from None
         except ClientDisconnect:
             raise Refusal(400, "body_broken_off", "the client left before its body was whole") from None
+        if received > self._limit:
+            raise self._too_large(close=False)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def _check(self, size: int) -> None:
-        limit = self._limits.max_body_mib * _MIB
-        if size > limit:
-            raise Refusal(
-                413,
-                "body_too_large",
-                f"the body is larger than max_body_mib={self._limits.max_body_mib} ({limit} bytes)",
-                limit=limit,
-                headers={"connection": "close"},
-            )
+    @property
+    def _limit(self) -> int:
+        return self._limits.max_body_mib * _MIB
+
+    def _too_large(self, *, close: bool) -> Refusal:
+        return Refusal(
+            413,
+            "body_too_large",
+            f"the body is larger than max_body_mib={self._limits.max_body_mib} ({self._limit} bytes)",
+            limit=self._limit,
+            headers={"connection": "close"} if close else {},
+        )

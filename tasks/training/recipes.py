@@ -133,9 +133,16 @@ PRESETS: Final[dict[PresetName, Probe | FineTune | Full]] = {
         frozen_stages=4,
         optimisation=Optimisation(epochs=4, warmup_epochs=0.5, gradient_norm=1.0),
     ),
-    "standard": FineTune(transforms=_SLICES, test_views=_EIGHT),
+    "standard": FineTune(
+        transforms=_SLICES,
+        test_views=_FOUR,
+        optimisation=Optimisation(epochs=6, warmup_epochs=0.5, gradient_norm=1.0),
+    ),
     "thorough": FineTune(
-        transforms=_SLICES, test_views=_EIGHT, views=24, optimisation=Optimisation(epochs=24)
+        transforms=_SLICES,
+        test_views=_EIGHT,
+        views=24,
+        optimisation=Optimisation(epochs=24, warmup_epochs=0.5, gradient_norm=1.0),
     ),
 }
 """Measured on brain MRI slices; see the README's figures."""

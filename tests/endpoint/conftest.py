@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from endpoint.bundles import export_small_bundle
+from endpoint.live import Live, live
 
 from deployments.endpoint.settings import ServeSettings
 from tasks.data.workspace import Workspace
 from tasks.models.registry import Registry
-from tests.endpoint.bundles import export_small_bundle
-from tests.endpoint.live import Live, live
 
 REASON = ("for a test",)
 

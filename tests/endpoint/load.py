@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.endpoint.live import PRIMARY
+from endpoint.live import PRIMARY
 
 
 @dataclass

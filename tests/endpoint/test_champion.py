@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from endpoint.conftest import REASON
+from endpoint.live import Client, Live, live, picture
+from endpoint.load import Load
 
 from deployments.endpoint.settings import ServeSettings
 from tasks.data.workspace import Workspace
 from tasks.errors import LightboxError
 from tasks.models.registry import Registry
-from tests.endpoint.conftest import REASON
-from tests.endpoint.live import Client, Live, live, picture
-from tests.endpoint.load import Load
 
 Settings = Callable[..., ServeSettings]
 

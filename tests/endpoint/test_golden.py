@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from endpoint.live import live
 
 from deployments.endpoint.settings import ServeSettings
 from tasks.models.bundle import Prediction, load_bundle
-from tests.endpoint.live import live
 
 
 def test_every_real_image_gets_the_figures_of_the_bundle(

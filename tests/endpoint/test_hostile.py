@@ -10,11 +10,10 @@ import zlib
 
 import numpy as np
 import pytest
+from endpoint.live import PRIMARY, Live, picture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-
-from tests.endpoint.live import PRIMARY, Live, picture
 
 
 def _png(width: int, height: int, body: bytes) -> bytes:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from endpoint.live import PRIMARY, SECONDARY, Client, Live, live, picture
 
 from deployments.endpoint import keys as module
 from deployments.endpoint.keys import KeyRing, require_safe
 from deployments.endpoint.settings import ServeSettings
 from tasks.errors import ConfigError
-from tests.endpoint.live import PRIMARY, SECONDARY, Client, Live, live, picture
 
 
 def write(file: Path, *keys: str) -> None:

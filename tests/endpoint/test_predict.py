@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import pytest
-
-from tests.endpoint.live import Live, picture
+from endpoint.live import Live, picture
 
 BOUNDARY = "----boundary"
 

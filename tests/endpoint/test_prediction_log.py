@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from endpoint.conftest import REASON
+from endpoint.live import live, picture
 
 from deployments.endpoint import prediction_log as module
 from deployments.endpoint.log_shipping import ship
@@ -15,8 +17,6 @@ from deployments.endpoint.prediction_log import LogRow, PredictionLog
 from deployments.endpoint.settings import LogSettings, ServeSettings
 from tasks.data.workspace import Workspace
 from tasks.models.registry import Registry
-from tests.endpoint.conftest import REASON
-from tests.endpoint.live import live, picture
 
 Settings = Callable[..., ServeSettings]
 

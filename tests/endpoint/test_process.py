@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from endpoint.conftest import REASON
+from endpoint.live import PRIMARY, REPOSITORY, Process, picture
+from endpoint.load import Load
 
 from tasks.data.workspace import Workspace
 from tasks.models.inference import available_cpus
 from tasks.models.registry import Registry
-from tests.endpoint.conftest import REASON
-from tests.endpoint.live import PRIMARY, REPOSITORY, Process, picture
-from tests.endpoint.load import Load
 
 FORBIDDEN = {
     "torch",
@@ -40,7 +40,7 @@ import json, sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 from deployments.endpoint.settings import LogSettings, ServeSettings
 import deployments.endpoint.__main__, deployments.endpoint.server
-from tests.endpoint.live import live, picture
+from endpoint.live import live, picture
 given = ServeSettings(
     workspace={str(workspace)!r}, name="slices", cache_root={str(tmp_path / "cache")!r}, log=LogSettings()
 )

@@ -7,8 +7,7 @@ import urllib.request
 from typing import Any
 
 import pytest
-
-from tests.endpoint.live import PRIMARY, SECONDARY, Live, picture
+from endpoint.live import PRIMARY, SECONDARY, Live, picture
 
 
 def uri(image: bytes, kind: str = "png") -> str:
