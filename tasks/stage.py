@@ -3,7 +3,7 @@
 A stage is a function of a `Run` and of records and settings. Its key is the digest of its name, its version
 and all its arguments but the run; its result is kept in the workspace under that key, so that a rerun, a
 resumed run or another machine takes it from there. Prefect's own result cache is not used: it would depend on
-the server's storage, hash payloads and not see changed code behind the task (see docs/design-notes.md).
+the server's storage, hash payloads and not see changed code behind the task.
 """
 
 import inspect

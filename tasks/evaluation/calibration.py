@@ -54,24 +54,6 @@ def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
     return float(np.exp(found.x))
 
 
-def cross_fitted_temperatures(
-    labels: npt.ArrayLike, logits: npt.ArrayLike, folds: npt.ArrayLike
-) -> dict[int, float]:
-    """A temperature for each fold, fitted to the other folds' out-of-fold logits (n, classes) only.
-
-    Raises: DataSetUnusable with fewer than two folds.
-    """
-    fold_of, truth = np.asarray(folds, dtype=np.int64), np.asarray(labels, dtype=np.int64)
-    scores = np.asarray(logits, dtype=np.float64)
-    present = np.unique(fold_of)
-    if present.size < 2:
-        raise DataSetUnusable(
-            f"cross-fitting a temperature needs two folds, there is {present.size}",
-            cure="use more folds, or fit the temperature on a validation fold",
-        )
-    return {int(k): fit_temperature(truth[fold_of != k], scores[fold_of != k]) for k in present}
-
-
 def equal_mass_bins(probabilities: npt.ArrayLike, n_bins: int = N_BINS) -> list[npt.NDArray[np.int64]]:
     """Indices of each bin: as even in number as ties allow, equal probabilities together.
 

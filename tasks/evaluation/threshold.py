@@ -69,24 +69,6 @@ def _inside_gap(threshold: float, scores: npt.NDArray[np.float64]) -> float:
     return float(np.clip(threshold, below + margin, above - margin))
 
 
-def cross_fitted_thresholds(
-    positive: npt.ArrayLike, scores: npt.ArrayLike, folds: npt.ArrayLike, target: float = RECALL_TARGET
-) -> dict[int, float]:
-    """A threshold for each fold, chosen on the other folds' out-of-fold scores (n,) only.
-
-    Raises: DataSetUnusable with fewer than two folds, or without positive images outside a fold.
-    """
-    truth, values = np.asarray(positive, dtype=np.bool_), np.asarray(scores, dtype=np.float64)
-    fold_of = np.asarray(folds, dtype=np.int64)
-    present = np.unique(fold_of)
-    if present.size < 2:
-        raise DataSetUnusable(
-            f"cross-fitting a threshold needs two folds, there is {present.size}",
-            cure="use more folds, or choose the threshold on a validation fold",
-        )
-    return {int(k): choose_threshold(truth[fold_of != k], values[fold_of != k], target) for k in present}
-
-
 def operating_point(
     positive: npt.ArrayLike, scores: npt.ArrayLike, groups: npt.ArrayLike, threshold: float
 ) -> OperatingPoint:

@@ -135,7 +135,7 @@ PRESETS: Final[dict[PresetName, Probe | FineTune | Full]] = {
     ),
     "standard": FineTune(
         transforms=_SLICES,
-        test_views=_FOUR,
+        test_views=_EIGHT,
         optimisation=Optimisation(epochs=6, warmup_epochs=0.5, gradient_norm=1.0),
     ),
     "thorough": FineTune(

@@ -37,7 +37,7 @@ def options(workspace: Path, *more: str) -> list[str]:
 def test_nothing_heavy_is_loaded_even_after_requests(workspace: Path, tmp_path: Path) -> None:
     code = f"""
 import json, sys
-sys.path.insert(0, {str(REPOSITORY)!r})
+sys.path[:0] = {[str(REPOSITORY), str(REPOSITORY / "tests")]!r}
 from deployments.endpoint.settings import LogSettings, ServeSettings
 import deployments.endpoint.__main__, deployments.endpoint.server
 from endpoint.live import live, picture

@@ -49,16 +49,6 @@ def test_separable_logits_do_not_claim_certainty() -> None:
     assert sure == pytest.approx(41 / 42, abs=1e-3)
 
 
-def test_a_fold_has_no_part_in_its_own_temperature() -> None:
-    rng = np.random.default_rng(2)
-    labels, logits = _logits(rng, 300, 2.0)
-    folds = rng.integers(0, 3, 300)
-    before = subject.cross_fitted_temperatures(labels, logits, folds)
-    logits[folds == 1] = rng.normal(size=(int((folds == 1).sum()), 3))
-    after = subject.cross_fitted_temperatures(labels, logits, folds)
-    assert after[1] == before[1] and after[0] != before[0] and after[2] != before[2]
-
-
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), min_size=1, max_size=90))
 def test_bins_hold_every_image_once_and_never_part_equal_probabilities(values: list[float]) -> None:
     bins = subject.equal_mass_bins(values)
@@ -99,8 +89,3 @@ def test_reliability_points_ascend_and_count_every_image() -> None:
 def test_what_cannot_be_fitted_is_refused(labels: list[int], logits: object) -> None:
     with pytest.raises(DataSetUnusable, match="no temperature"):
         subject.fit_temperature(labels, np.asarray(logits))
-
-
-def test_one_fold_cannot_be_cross_fitted() -> None:
-    with pytest.raises(DataSetUnusable, match="two folds"):
-        subject.cross_fitted_temperatures([0, 1], np.eye(2), [0, 0])

@@ -56,7 +56,9 @@ def check_backbone(name: str) -> None:
         features = network.features(images)
         assert features.shape == (2, network.spec.feature_dim)
         assert not torch.equal(features[0], features[1])
-        torch.testing.assert_close(folded.features(images), features, atol=1e-3, rtol=1e-3)
+        # Against the largest feature: random weights blow activations up, and with them float32's rounding.
+        difference = (folded.features(images) - features).abs().max() / features.abs().max()
+        assert difference < 1e-3
         assert torch.equal(network(images), torch.zeros(2, 3))
     left = [module for module in folded.modules() if isinstance(module, _BatchNorm)]
     assert (len(left) < len(norms)) if norms else not left
