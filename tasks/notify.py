@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.artifacts import publish_artifacts
 from tasks.decide import Verdict
 from tasks.evaluate import EvaluatedBundle
 from tasks.promote import Promotion
@@ -46,8 +47,9 @@ class Notice(Record):
 def notify(
     run: Run, evaluated: EvaluatedBundle, verdict: Verdict, promotion: Promotion, report_uri: str
 ) -> Notice:
-    """Tell people about low recall, and whether the model is served; without a server there is nobody to tell."""
+    """Show the outcome in Prefect and tell people of it, each run anew; without a server there is nobody to tell."""
     notice = Notice(events=events_of(run, evaluated, verdict, promotion, report_uri))
+    publish_artifacts(run, evaluated.evaluation, verdict, report_uri)
     if inside_flow_run():
         from prefect.events import emit_event
 

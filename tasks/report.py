@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from tasks.artifacts import publish_artifacts
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.images import decode, prepare
@@ -81,7 +80,6 @@ def report(
     )
     page = run.write("report/index.html", render_page(content).encode())
     uri = run.open_workspace().uri(page.path)
-    publish_artifacts(run, evaluated.evaluation, verdict, uri)
     return Report(page=page, uri=uri)
 
 
