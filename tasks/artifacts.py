@@ -4,15 +4,12 @@ from tasks.decide import Verdict
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
 from tasks.run import Run
-from tasks.stage import inside_flow_run
 
 FIGURES = ("recall", "specificity", "precision", "f1", "auc", "balanced_accuracy", "brier")
 
 
 def publish_artifacts(run: Run, evaluation: Evaluation, verdict: Verdict, report_uri: str) -> None:
-    """Create the artifacts in the active flow run; without one there is nowhere to show them."""
-    if not inside_flow_run():
-        return
+    """Create the artifacts in the active flow run."""
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
     key = run.name.replace("_", "-")

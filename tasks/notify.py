@@ -49,10 +49,10 @@ def notify(
 ) -> Notice:
     """Show the outcome in Prefect and tell people of it, each run anew; without a server there is nobody to tell."""
     notice = Notice(events=events_of(run, evaluated, verdict, promotion, report_uri))
-    publish_artifacts(run, evaluated.evaluation, verdict, report_uri)
     if inside_flow_run():
         from prefect.events import emit_event
 
+        publish_artifacts(run, evaluated.evaluation, verdict, report_uri)
         for event in notice.events:
             emit_event(
                 event=event.event,

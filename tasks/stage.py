@@ -223,13 +223,13 @@ def inside_flow_run() -> bool:
 
 def _worth_a_retry(task: Any, task_run: Any, state: Any) -> bool:  # noqa: ARG001 - Prefect's signature
     """Expected failures name their own cure; trying again would only delay the message."""
-    from tasks.errors import DataError, LightboxError, StoreUnreachable
+    from tasks.errors import LightboxError, StoreUnreachable
 
     try:
         state.result(raise_on_failure=True)
     except StoreUnreachable:
         return True
-    except (DataError, LightboxError):
+    except LightboxError:
         return False
     except Exception:  # noqa: BLE001 - any other failure may be passing
         return True
