@@ -15,7 +15,7 @@ from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_fold
 from tasks.export import ExportedBundle
 from tasks.ingest import Listing, image_reader
 from tasks.models.bundle import Bundle, load_bundle
-from tasks.models.manifest import BundleManifest
+from tasks.models.manifest import amended
 from tasks.record import FileReference, Record
 from tasks.run import Run, block_options
 from tasks.stage import progress, stage
@@ -64,13 +64,11 @@ def evaluate_bundle(
     )
     evaluation = _figures(found, rows, labels, judged)
     served = judged.served
-    manifest = BundleManifest.model_validate(
-        {
-            **bundle.manifest.model_dump(),
-            "threshold": served.threshold,
-            "temperature": served.temperature,
-            "metrics": evaluation.model_dump(mode="json"),
-        }
+    manifest = amended(
+        bundle.manifest,
+        threshold=served.threshold,
+        temperature=served.temperature,
+        metrics=evaluation.model_dump(mode="json"),
     )
     wanted = table.frame["fold"].isin(reported_folds(found.protocol, found.n_folds)) & _concerned(
         table.frame, found

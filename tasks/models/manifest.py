@@ -210,6 +210,15 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def amended(manifest: BundleManifest, **changes: Any) -> BundleManifest:
+    """A manifest with what evaluation found (threshold, temperature, metrics), validated anew.
+
+    Raises:
+        ValueError: the changed manifest does not fit the schema.
+    """
+    return BundleManifest.model_validate({**manifest.model_dump(), **changes})
+
+
 def amend(folder: Path, **changes: Any) -> BundleManifest:
     """Put what evaluation found (threshold, temperature, metrics) into a bundle that is not yet published.
 
@@ -217,10 +226,9 @@ def amend(folder: Path, **changes: Any) -> BundleManifest:
         BundleError: the folder holds no readable bundle.
         ValueError: the changed manifest does not fit the schema.
     """
-    manifest = read_folder(folder)
-    amended = BundleManifest.model_validate({**manifest.model_dump(), **changes})
-    write_manifest(folder, amended)
-    return amended
+    manifest = amended(read_folder(folder), **changes)
+    write_manifest(folder, manifest)
+    return manifest
 
 
 def read_folder(folder: Path) -> BundleManifest:
