@@ -20,10 +20,11 @@ from tasks.data.images import Decoded, decode, prepare
 from tasks.data.workspace import Workspace
 from tasks.errors import BundleError
 from tasks.models.bundle import Bundle, load_bundle
-from tasks.models.inference import BATCH_SIZE, probabilities
+from tasks.models.inference import probabilities
 from tasks.models.manifest import BUNDLE_FILE, GRAPH_FILE, WEIGHTS_FILE, BundleManifest, read_manifest
 
 _GATHER_SECONDS: Final = 0.002
+_MOST_TOGETHER: Final = 16
 _KEPT_COPIES: Final = 3
 
 
@@ -140,7 +141,7 @@ class _Batcher:
 
     def _gather(self) -> list[_Waiting]:
         batch = [self._queue.get()]
-        while len(batch) < BATCH_SIZE:
+        while len(batch) < _MOST_TOGETHER:
             try:
                 batch.append(self._queue.get(timeout=_GATHER_SECONDS))
             except Empty:

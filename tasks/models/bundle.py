@@ -21,7 +21,7 @@ from tasks.data.progress import Progress, silent
 from tasks.data.workspace import Workspace
 from tasks.errors import BundleError
 from tasks.models.bundle_files import BundleFiles
-from tasks.models.inference import BATCH_SIZE, Graph, available_cpus, probabilities
+from tasks.models.inference import Graph, available_cpus, probabilities
 from tasks.models.manifest import (
     BUNDLE_FILE,
     GRAPH_FILE,
@@ -33,7 +33,7 @@ from tasks.models.training_images import TrainingImages
 
 __all__ = ["Bundle", "Prediction", "Rejected", "load_bundle", "probabilities"]
 
-_IMAGES_IN_HAND: Final = 4 * BATCH_SIZE
+_IMAGES_IN_HAND: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +97,18 @@ class Bundle:
         name = GRAPH_FILE if member is None else self._member_file(member)
         return self._graph(name).logits(pixels, progress=progress)
 
-    def class_maps(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    def class_maps(self, pixels: NDArray[np.uint8], member: int | None = None) -> NDArray[np.float32] | None:
         """How much each place of the image speaks for each class: float32 (N, C, h, w), or None.
 
-        Upright, averaged over members and test views; the mean over the places is the logits (Zhou et al. 2016,
+        Of the served model, or of one member. Upright, averaged over the test views; the mean over the places is the logits (Zhou et al. 2016,
         Learning Deep Features for Discriminative Localization). None where the network does not end in a
         global average and a linear head.
 
         Raises:
+            BundleError: no such member, or its graph is missing or damaged.
             ValueError: another shape or type of pixels.
         """
-        graph = self._graph(GRAPH_FILE)
+        graph = self._graph(GRAPH_FILE if member is None else self._member_file(member))
         return graph.class_maps(pixels) if graph.has_class_maps else None
 
     def predict_bytes(self, files: Sequence[bytes]) -> list[Prediction | Rejected]:

@@ -4,6 +4,7 @@ A file is read with `weights_only`: it can hold tensors and plain values, no cod
 """
 
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,5 +38,7 @@ def load_checkpoint(folder: Path, fingerprint: str) -> dict[str, Any] | None:
 
 
 def drop_checkpoint(folder: Path) -> None:
-    """Remove the state of a training that is over."""
+    """Remove the state of a training that is over, and its folder if nothing else is there."""
     (folder / FILE).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()

@@ -68,7 +68,7 @@ class Tail(nn.Module):
 
 
 class Trainer:
-    """One training: `run` goes from the first epoch, or the last checkpoint, to the end."""
+    """One training, the `run`-th of its recipe: goes from the first epoch, or the last checkpoint, to the end."""
 
     def __init__(
         self,
@@ -81,7 +81,9 @@ class Trainer:
         validation: TrainingView | None,
         seed: int,
         compute: Compute,
+        run: int = 0,
     ) -> None:
+        self._run = run
         self._network, self._n_frozen = network, n_frozen
         self._recipe, self._settings = recipe, recipe.optimisation
         self._activations, self._train, self._validation = activations, train, validation
@@ -100,7 +102,7 @@ class Trainer:
         step_images = self._settings.batch_size * self._settings.accumulate
         self._steps_per_epoch = math.ceil(len(train.labels) / step_images)
 
-    def run(
+    def train(
         self, checkpoints: Path | None, fingerprint: str, progress: Progress = silent
     ) -> tuple[Network, list[EpochRow], list[str]]:
         """Train; answer the network (CPU, float32, evaluation mode), its curves and notes.
@@ -122,11 +124,17 @@ class Trainer:
             self._keep_best(row)
             if checkpoints is not None:
                 save_checkpoint(checkpoints, fingerprint, self._saved())
-            progress(state.epoch, settings.epochs, self._told(row))
+            self._tell(progress, self._told(row))
         return self._trained(), list(state.curves), list(state.notes)
 
+    def _tell(self, progress: Progress, text: str) -> None:
+        done, epochs = self._run * self._settings.epochs + self._state.epoch, self._settings.epochs
+        progress(done, self._settings.runs * epochs, text)
+
     def _told(self, row: EpochRow) -> str:
-        left = (self._settings.epochs - row.epoch) * float(np.mean([r.seconds for r in self._state.curves]))
+        settings = self._settings
+        epochs = (settings.runs - self._run) * settings.epochs - row.epoch
+        left = epochs * float(np.mean([r.seconds for r in self._state.curves]))
         watched = ""
         if row.validation_loss is not None:
             watched = f", validation loss {row.validation_loss:.3f}"
@@ -137,8 +145,8 @@ class Trainer:
     def _epoch(self, progress: Progress) -> float:
         """Train on every image once; answer the mean loss."""
         state = self._state
-        view = state.epoch % self._recipe.views
-        order = np.random.default_rng([self._seed, state.epoch]).permutation(len(self._train.labels))
+        view = (self._run * self._settings.epochs + state.epoch) % self._recipe.views
+        order = np.random.default_rng([self._seed, self._run, state.epoch]).permutation(len(self._train.labels))
         self._tail.train()
         for module in self._tail.modules():
             if isinstance(module, _BatchNorm) and self._frozen_norm:
@@ -169,7 +177,7 @@ class Trainer:
             state.micro_batch = max(1, state.micro_batch // 2)
             note = f"out of memory: batches are now computed {state.micro_batch} images at a time"
             state.notes.append(note)
-            progress(state.epoch, self._settings.epochs, note)
+            self._tell(progress, note)
             if self._compute.device.type == "cuda":
                 torch.cuda.empty_cache()
 

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,8 @@ def train_member(
 ) -> TrainedMember:
     """Train on the view's images; members of one run may share `activations`, which are of frozen stages.
 
-    With a `checkpoint_dir` of its own, a killed training goes on after its last whole epoch, to the same figures.
+    With a `checkpoint_dir` of its own, a killed training goes on after its last whole epoch, to the same figures;
+    whole runs are kept there until the last one is done.
     Progress counts epochs.
 
     Raises:
@@ -84,22 +85,41 @@ def train_member(
         seconds = time.monotonic() - started
         network.requires_grad_(False)
         return TrainedMember(network, recipe, [], weights, strength, seconds, [])
-    trainer = Trainer(
-        network,
-        recipe,
-        n_frozen=n_frozen,
-        activations=source,
-        train=train,
-        validation=validation,
-        seed=seed,
-        compute=compute,
-    )
     fingerprint = _fingerprint(view, recipe, f"{list(classes)} {seed} {compute} {weights.sha256}")
-    trained, curves, notes = trainer.run(checkpoint_dir, fingerprint, progress)
+    trained: list[Network] = []
+    curves: list[EpochRow] = []
+    notes: list[str] = []
+    for run in range(recipe.optimisation.runs):
+        trainer = Trainer(
+            network,
+            recipe,
+            n_frozen=n_frozen,
+            activations=source,
+            train=train,
+            validation=validation,
+            seed=seed,
+            compute=compute,
+            run=run,
+        )
+        checkpoints = checkpoint_dir and checkpoint_dir / f"run-{run}"
+        one, rows, said = trainer.train(checkpoints, fingerprint, progress)
+        trained.append(one)
+        curves += [replace(row, epoch=len(curves) + place) for place, row in enumerate(rows, start=1)]
+        notes += said
     if checkpoint_dir is not None:
-        drop_checkpoint(checkpoint_dir)
+        for run in range(recipe.optimisation.runs):
+            drop_checkpoint(checkpoint_dir / f"run-{run}")
     seconds = time.monotonic() - started
-    return TrainedMember(trained, recipe, curves, weights, strength, seconds, notes)
+    return TrainedMember(_averaged(trained), recipe, curves, weights, strength, seconds, notes)
+
+
+def _averaged(networks: Sequence[Network]) -> Network:
+    """One network with the mean of all weights: trainings from one start end in one basin (arXiv:2203.05482)."""
+    first = networks[0]
+    if len(networks) > 1:
+        states = [network.state_dict() for network in networks]
+        first.load_state_dict({key: sum(state[key] for state in states) / len(states) for key in states[0]})
+    return first
 
 
 def _frozen_stages(network: Network, recipe: Probe | FineTune | Full) -> int:

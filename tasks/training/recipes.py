@@ -1,8 +1,8 @@
 """What is trained and how, as data: a recipe holds every choice that makes one run differ from another."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from tasks.data.images import Preprocessing
 from tasks.training.backbones import BackboneName
@@ -11,6 +11,9 @@ from tasks.training.transforms import ColorJitter, RandomAffine, RandomTransform
 OFFLINE_VARIABLE: Final = "LIGHTBOX_OFFLINE"
 
 PresetName = Literal["fast", "standard", "thorough"]
+Symmetry = Literal["any", "mirror", "none"]
+"""What may be done to a picture without changing its meaning: turned and mirrored, mirrored, nothing."""
+
 TestView = Literal["identity", "hflip", "vflip", "rot180", "rot90", "rot270", "transpose", "antitranspose"]
 
 
@@ -33,6 +36,13 @@ class Optimisation(_Frozen):
     """How the weights are fitted."""
 
     epochs: int = Field(10, ge=1, le=1000, description="passes over the training images")
+    runs: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="trainings from the same start, each of all epochs in another order, on other views; their "
+        "weights are averaged (model soup, arXiv:2203.05482)",
+    )
     batch_size: int = Field(16, ge=1, le=1024, description="images computed at once")
     accumulate: int = Field(1, ge=1, le=256, description="batches whose gradients make one step")
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum")
@@ -111,6 +121,12 @@ class Full(_Recipe):
         "trained", description="whether statistics follow the training images"
     )
 
+    @model_validator(mode="after")
+    def _statistics_are_not_averaged(self) -> Self:
+        if self.optimisation.runs > 1 and self.batch_norm == "trained":
+            raise ValueError("runs above 1 need batch_norm frozen: statistics of several runs have no average")
+        return self
+
 
 Recipe = Annotated[Probe | FineTune | Full, Field(discriminator="kind")]
 RECIPE: Final[TypeAdapter[Probe | FineTune | Full]] = TypeAdapter(Recipe)
@@ -125,6 +141,34 @@ _SLICES: Final = RandomTransforms(
 
 _FOUR: Final[tuple[TestView, ...]] = ("identity", "hflip", "vflip", "rot180")
 _EIGHT: Final[tuple[TestView, ...]] = (*_FOUR, "rot90", "rot270", "transpose", "antitranspose")
+
+UPRIGHT_DEGREES: Final = 15.0
+"""How far a picture that has an upright position may be turned in training."""
+
+
+def within_symmetry(recipe: Probe | FineTune | Full, symmetry: Symmetry) -> Probe | FineTune | Full:
+    """The recipe without random views and test views that would change what a picture means.
+
+    `any` keeps everything; `mirror` keeps left-right flips and small turns, `none` small turns only.
+    """
+    if symmetry == "any":
+        return recipe
+    mirrored = symmetry == "mirror"
+    views: tuple[TestView, ...] = ("identity", "hflip") if mirrored else ("identity",)
+    transforms, affine = recipe.transforms, recipe.transforms.random_affine
+    turned = transforms.random_rotation
+    upright = transforms.model_copy(
+        update={
+            "random_horizontal_flip": transforms.random_horizontal_flip if mirrored else 0.0,
+            "random_vertical_flip": 0.0,
+            "random_rotation": None if turned is None else min(turned, UPRIGHT_DEGREES),
+            "random_affine": affine
+            and affine.model_copy(update={"degrees": min(affine.degrees, UPRIGHT_DEGREES)}),
+        }
+    )
+    kept = tuple(view for view in recipe.test_views if view in views) or ("identity",)
+    return recipe.model_copy(update={"transforms": upright, "test_views": kept})
+
 
 PRESETS: Final[dict[PresetName, Probe | FineTune | Full]] = {
     "fast": FineTune(

@@ -145,6 +145,39 @@ def test_a_killed_training_goes_on_to_the_same_network(
     assert not list(tmp_path.iterdir())
 
 
+def test_runs_are_averaged_and_a_kill_between_them_changes_nothing(
+    view: TrainingView, pictures: Pictures, tmp_path: Path
+) -> None:
+    settings = Optimisation(epochs=2, runs=2)
+    recipe = FINE_TUNE.model_copy(update={"optimisation": settings})
+
+    def kill(done: int, total: int | None, text: str) -> None:
+        if text.startswith("loss") and done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(recipe, view, pictures, checkpoint_dir=tmp_path, progress=kill)
+    kept = [
+        torch.load(tmp_path / f"run-{run}" / "checkpoint.pt", weights_only=True)["state"] for run in (0, 1)
+    ]
+    told: list[tuple[int, int | None]] = []
+
+    def note(done: int, total: int | None, text: str) -> None:
+        if text.startswith("loss"):
+            told.append((done, total))
+
+    member = train(recipe, view, pictures, checkpoint_dir=tmp_path, progress=note)
+    assert told == [(4, 4)]
+    assert [row.epoch for row in member.curves] == [1, 2, 3, 4]
+    assert same(member, train(recipe, view, pictures))
+    assert not list(tmp_path.iterdir())
+    first = train(FINE_TUNE.model_copy(update={"optimisation": Optimisation(epochs=2)}), view, pictures)
+    assert torch.equal(weights(first)["head.weight"], kept[0]["average"]["head.weight"])
+    assert not same(member, first)
+    with pytest.raises(ValueError, match="need batch_norm frozen"):
+        Full(**COMMON, optimisation=settings)
+
+
 def test_patience_keeps_the_best_epoch_and_stops(view: TrainingView, pictures: Pictures) -> None:
     settings = Optimisation(
         epochs=12, learning_rate=0.3, optimizer="sgd", ema_decay=None, validation_fraction=0.25, patience=2,
