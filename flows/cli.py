@@ -10,6 +10,7 @@ from rich.console import Console
 
 Preset = Literal["fast", "standard", "thorough"]
 Protocol = Literal["cross_validation", "holdout", "given_split"]
+Symmetry = Literal["any", "mirror", "none"]
 
 Debug = Annotated[bool, Parameter(negative=(), help="Show the traceback of an expected failure.")]
 Quiet = Annotated[bool, Parameter(negative=(), help="No progress bars and no summary.")]
@@ -77,6 +78,10 @@ def retrain(
     preset: Annotated[
         Preset, Parameter(help="fast: under a minute. standard: minutes on a CPU. thorough: longer.")
     ] = "standard",
+    symmetry: Annotated[
+        Symmetry,
+        Parameter(help="What leaves a picture's meaning alone. any: turning, mirroring. mirror. none."),
+    ] = "any",
     backbone: Annotated[
         str | None, Parameter(help="Pretrained network; `lightbox doctor` lists them.")
     ] = None,
@@ -124,7 +129,14 @@ def retrain(
                 max_reject_fraction=max_reject_fraction, n_folds=folds, protocol=protocol
             ),
             "training": TrainingSettings.model_validate(
-                {"preset": preset, "backbone": backbone, "weights": weights, "device": device, "seed": seed}
+                {
+                    "preset": preset,
+                    "symmetry": symmetry,
+                    "backbone": backbone,
+                    "weights": weights,
+                    "device": device,
+                    "seed": seed,
+                }
             ),
             "evaluation": EvaluationSettings(recall_target=recall_target, served=served),
             "gate": GateSettings(min_recall=min_recall),
@@ -167,7 +179,7 @@ def catalogue(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Check the images, find copies and assign folds, without training."""
+    """Check the images, find copies, assign folds and measure shortcuts, without training."""
     from flows.commands import run_catalogue, validated
     from tasks.catalogue import CatalogueSettings
     from tasks.ingest import ImagesSource
@@ -182,6 +194,13 @@ def catalogue(
 def serve(*options: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
     """Answer predictions over HTTP with the champion, on a machine of its own: see `lightbox serve --help`."""
     command = [sys.executable, "-m", "deployments.endpoint", *options]
+    os.execv(sys.executable, command)  # noqa: S606 - a fixed module, no shell
+
+
+@app.command(name="deploy", help_flags=[], version_flags=[])
+def deploy(*options: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
+    """Register work pools, deployments, schedules and notification with Prefect: see `lightbox deploy --help`."""
+    command = [sys.executable, "-m", "deployments", *options]
     os.execv(sys.executable, command)  # noqa: S606 - a fixed module, no shell
 
 
@@ -287,3 +306,49 @@ def rollback(
     from flows.models import roll_back
 
     roll_back(workspace, name, reason)
+
+
+workspace_commands = App(name="workspace", help="Show what a workspace holds, and remove what is not needed.")
+app.command(workspace_commands)
+
+
+@workspace_commands.command(name="show")
+def show_workspace(
+    *,
+    workspace: WorkspaceUrl,
+    json: JsonFile = None,
+    debug: Debug = False,
+) -> None:
+    """Say what takes up how much room."""
+    from flows.workspace import show_usage
+
+    show_usage(workspace, json)
+
+
+@workspace_commands.command
+def prune(
+    *,
+    workspace: WorkspaceUrl,
+    name: Annotated[str | None, Parameter(help="One data set and model; all of them when left out.")] = None,
+    keep: Annotated[int, Parameter(help="Runs and versions that stay, beside those that an alias needs.")],
+    min_age_hours: Annotated[
+        float, Parameter(help="What was written since is left alone: a run may be at work on it.")
+    ] = 24.0,
+    apply: Annotated[
+        bool, Parameter(negative=(), help="Remove; without it, only say what would go.")
+    ] = False,
+    json: JsonFile = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Remove old runs, versions and caches that no alias, rollback, comparison or kept run needs."""
+    from flows.workspace import prune as run_prune
+    from tasks.errors import ConfigError
+
+    if keep < 1 or min_age_hours < 0:
+        raise ConfigError(
+            f"--keep {keep} --min-age-hours {min_age_hours:g}", cure="keep at least 1; hours are not negative"
+        )
+    run_prune(
+        workspace, name, keep=keep, min_age_hours=min_age_hours, apply=apply, json_file=json, quiet=quiet
+    )

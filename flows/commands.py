@@ -11,8 +11,9 @@ from rich.console import Console
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
 from flows.output import write_json
 from flows.retrain import retrain
-from flows.summary import show_catalogue, show_retrain, show_scores
+from flows.summary import show_audit, show_catalogue, show_retrain, show_scores
 from flows.terminal import progress_bars
+from tasks.audit import audit
 from tasks.catalogue import CatalogueSettings, catalogue
 from tasks.errors import ConfigError
 from tasks.ingest import ImagesSource, ingest
@@ -78,9 +79,13 @@ def run_catalogue(
     run = open_run(workspace, None, name)
     with progress_bars(console, quiet=quiet or json_file == Path("-")):
         found = catalogue(run, ingest(run, source).listing, settings, positive_class)
+        audited = audit(run, found)
     if not quiet:
         show_catalogue(console, run, found)
-    write_json(found, json_file)
+        show_audit(console, audited.findings)
+    write_json(
+        {**found.model_dump(mode="json"), "audit": audited.findings.model_dump(mode="json")}, json_file
+    )
 
 
 def run_score(bundle: str, images: str, out: str, *, json_file: Path | None, quiet: bool) -> None:

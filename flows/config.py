@@ -7,9 +7,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.errors import ConfigError
 from tasks.fine_tune import TrainingOptions
 from tasks.training.backbones import BACKBONES, BackboneName
-from tasks.training.recipes import PRESETS, PresetName, Recipe, WeightsChoice
+from tasks.training.recipes import (
+    PRESETS,
+    PresetName,
+    Recipe,
+    Symmetry,
+    WeightsChoice,
+    within_symmetry,
+)
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
@@ -51,8 +59,14 @@ class TrainingSettings(BaseModel):
 
     preset: PresetName = Field(
         default="standard",
-        description="fast: a linear head on frozen features, seconds. standard: fine-tuning, minutes on a CPU. "
-        "thorough: longer fine-tuning over more augmented views.",
+        description="fast: short fine-tuning of the last stages, a minute for 250 images on a CPU. standard: longer, "
+        "of more stages. thorough: longer still, over more augmented views.",
+    )
+    symmetry: Symmetry = Field(
+        default="any",
+        description="What may be done to a picture without changing what it shows. any: turned and mirrored "
+        "(slices, microscopy, skin). mirror: left and right swapped. none: neither (chest X-rays, where the heart's "
+        "side matters; anything with text).",
     )
     backbone: BackboneName | None = Field(
         default=None, description="Pretrained network; left out, the preset's own choice."
@@ -62,7 +76,13 @@ class TrainingSettings(BaseModel):
         description="auto: torch cache, package or torchvision's download, whichever there is. A URL: weights "
         "of your own mirror (.safetensors or .pth). none: random start, only when you mean it.",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to train.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where to train. auto: a GPU where there is one."
+    )
+    on_missing_device: Literal["refuse", "cpu"] = Field(
+        default="refuse",
+        description="What to do where a GPU was chosen and is missing: refuse, or train on the CPU and say so.",
+    )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of everything random.")
 
     def recipe(self) -> Recipe:
@@ -73,11 +93,25 @@ class TrainingSettings(BaseModel):
             size_px = BACKBONES[self.backbone].default_size_px
             changes["backbone"] = self.backbone
             changes["preprocessing"] = preset.preprocessing.model_copy(update={"size_px": size_px})
-        return preset.model_copy(update=changes)
+        return within_symmetry(preset.model_copy(update=changes), self.symmetry)
 
-    def options(self) -> TrainingOptions:
-        """What a training depends on beside its recipe."""
-        return TrainingOptions(seed=self.seed, device=self.device)
+    def options_here(self) -> tuple[TrainingOptions, str | None]:
+        """What a training depends on beside its recipe, and why it runs on the CPU where that was not chosen.
+
+        Raises: ConfigError when the device that was chosen is missing on this machine and none may replace it.
+        """
+        from tasks.training.compute import compute_on
+
+        try:
+            compute_on(self.device)
+        except ConfigError as error:
+            if self.on_missing_device == "refuse":
+                raise
+            fallback = (
+                f"trained on the CPU: the device that was chosen, {self.device}, is missing ({error.message})"
+            )
+            return TrainingOptions(seed=self.seed, device="cpu"), fallback
+        return TrainingOptions(seed=self.seed, device=self.device), None
 
 
 class EvaluationSettings(BaseModel):

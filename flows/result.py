@@ -4,11 +4,14 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.audit import Audit, AuditFindings
 from tasks.catalogue import Catalogue
+from tasks.data.given_split import Leak
 from tasks.decide import Verdict
 from tasks.evaluate import EvaluatedBundle
 from tasks.evaluation.gate import Decision
 from tasks.evaluation.metrics import Evaluation
+from tasks.fine_tune import TrainedMembers
 from tasks.ingest import Ingested
 from tasks.promote import Promotion
 from tasks.report import Report
@@ -40,12 +43,23 @@ class RetrainResult(_Result):
 
     run: str = Field(description="Name of the run.")
     dataset: DataSetResult = Field(description="The data.")
+    audit: AuditFindings = Field(description="What is doubtful about the data: class balance, shortcuts.")
     evaluation: Evaluation = Field(description="Honest figures.")
+    leak: Leak | None = Field(description="With a given split: copies that stand on both of its sides.")
+    evaluation_without_leaks: Evaluation | None = Field(
+        description="With a given split: figures of the test files without a copy among its training files."
+    )
+    notes: list[str] = Field(
+        description="What happened in training that one should know, network by network."
+    )
     decision: Decision = Field(description="Whether the model is served, and why.")
     version: str = Field(description="Version under which the model is registered.")
     champion: str | None = Field(description="Version that is served from now on.")
     bundle: str = Field(description="Where the model is.")
     report: str = Field(description="Where the report is.")
+    predictions: str = Field(description="Where the table of honest predictions is, a row an image.")
+    suspects: str = Field(description="Where the table of suspect labels is; none is dropped by itself.")
+    suspect_images: int = Field(description="Images with a suspect label.")
     seconds: dict[str, float] = Field(description="Wall-clock seconds by stage, orchestration and total.")
     reused: list[str] = Field(description="Stages whose earlier result was taken.")
 
@@ -55,6 +69,8 @@ class RetrainResult(_Result):
         run: Run,
         ingested: Ingested,
         found: Catalogue,
+        audited: Audit,
+        members: TrainedMembers,
         evaluated: EvaluatedBundle,
         verdict: Verdict,
         promoted: Promotion,
@@ -83,12 +99,19 @@ class RetrainResult(_Result):
                 unlabelled=ingested.listing.unlabelled,
                 transferred=ingested.transferred,
             ),
+            audit=audited.findings,
             evaluation=evaluated.evaluation,
+            leak=evaluated.leak,
+            evaluation_without_leaks=evaluated.evaluation_without_leaks,
+            notes=members.all_notes,
             decision=verdict.decision,
             version=promoted.version,
             champion=promoted.champion,
             bundle=promoted.bundle_uri,
             report=page.uri,
+            predictions=run.open_workspace().uri(evaluated.predictions.path),
+            suspects=run.open_workspace().uri(page.suspects.path),
+            suspect_images=page.suspect_images,
             seconds=seconds,
             reused=[row.stage for row in timings if row.reused],
         )

@@ -5,9 +5,11 @@ import time
 from prefect import flow
 
 from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
-from flows.fine_tune import fine_tune
+from flows.dispatch import fine_tune_where_it_belongs, sleep_after
 from flows.result import RetrainResult
+from tasks.audit import audit
 from tasks.catalogue import CatalogueSettings, catalogue
+from tasks.compute import ComputeSettings
 from tasks.decide import decide_promotion
 from tasks.evaluate import evaluate_bundle
 from tasks.evaluation.gate import GateSettings
@@ -18,10 +20,17 @@ from tasks.prepare import prepare
 from tasks.promote import promote, publish
 from tasks.report import report
 from tasks.run import open_run
-from tasks.stage import call, timed_stages
+from tasks.stage import timed_stages
 
 
-@flow(name="retrain", flow_run_name="retrain-{dataset.name}", persist_result=False)
+@flow(
+    name="retrain",
+    flow_run_name="retrain-{dataset.name}",
+    persist_result=False,
+    on_failure=[sleep_after],
+    on_cancellation=[sleep_after],
+    on_crashed=[sleep_after],
+)
 def retrain(
     images: ImagesSource,
     workspace: WorkspaceLocation,
@@ -30,6 +39,7 @@ def retrain(
     training: TrainingSettings = TrainingSettings(),  # noqa: B008 - frozen
     evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - frozen
     gate: GateSettings = GateSettings(),  # noqa: B008 - frozen
+    compute: ComputeSettings = ComputeSettings(),  # noqa: B008 - frozen
     force: bool = False,
 ) -> RetrainResult:
     """Pull images, check them, fine-tune, evaluate honestly, report, and promote the model if it is good enough.
@@ -42,6 +52,7 @@ def retrain(
         training: Backbone, recipe and device.
         evaluation: Threshold, and what is served.
         gate: When a model is good enough.
+        compute: Where the fine-tuning runs, and what is woken for it.
         force: Run every stage again, also where nothing changed.
     """
     started = time.perf_counter()
@@ -51,19 +62,24 @@ def retrain(
         ingested = ingest(run, images)
         listing = ingested.listing
         found = catalogue(run, listing, checks, dataset.positive_class)
+        audited = audit(run, found)
         pixels = prepare(run, listing, found, recipe.preprocessing)
-        members = call(fine_tune, run, found, pixels, recipe, training, evaluation.served)
+        members = fine_tune_where_it_belongs(run, found, pixels, recipe, training, evaluation.served, compute)
         bundle = export(run, found, pixels, members, evaluation.served)
         evaluated = evaluate_bundle(run, listing, found, bundle, evaluation.recall_target)
         verdict = decide_promotion(run, listing, found, evaluated, gate)
         version = publish(run, bundle, evaluated)
-        page = report(run, listing, found, members, bundle, evaluated, verdict, version, dataset.finding)
+        page = report(
+            run, listing, found, audited, members, bundle, evaluated, verdict, version, dataset.finding
+        )
         promoted = promote(run, version, verdict)
-        notify(run, evaluated, verdict, promoted, page.uri)
+        notify(run, audited, evaluated, verdict, promoted, page.uri)
     return RetrainResult.of(
         run,
         ingested,
         found,
+        audited,
+        members,
         evaluated,
         verdict,
         promoted,

@@ -1,14 +1,19 @@
 """The last lines on the terminal: figures with their intervals, the decision, and where everything is."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.result import RetrainResult
+from tasks.audit import AuditFindings
 from tasks.catalogue import Catalogue
+from tasks.data.given_split import Leak
 from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.metrics import Evaluation
 from tasks.run import Run
 from tasks.score import Scores
 
+MOST_CLASSES = 12
 FIGURES = ("recall", "specificity", "precision", "auc", "balanced_accuracy", "brier")
 
 
@@ -19,7 +24,11 @@ def show_retrain(console: Console, result: RetrainResult) -> None:
         f"\n[bold]{data.name}[/]: {data.images} images, {data.exact_copies} exact copies, {data.groups} independent "
         f"groups, {sum(data.rejects.values())} unusable, {data.unlabelled} unlabelled"
     )
+    for warning in result.audit.warnings:
+        console.print(f"[yellow]warning[/]: {escape(warning)}", highlight=False)
     console.print(_figures(result))
+    if result.leak is not None and result.evaluation_without_leaks is not None:
+        console.print(_leak(result.leak, result.evaluation_without_leaks), highlight=False, markup=False)
     verdict = result.decision.verdict
     console.print(f"[bold {'green' if verdict == 'promoted' else 'yellow'}]{verdict}[/]", highlight=False)
     for reason in result.decision.reasons:
@@ -29,6 +38,13 @@ def show_retrain(console: Console, result: RetrainResult) -> None:
         f"served now: {result.champion or 'nothing yet'} · figures by {figures.protocol.replace('_', '-')}",
         highlight=False,
     )
+    if result.suspect_images:
+        console.print(
+            f"{result.suspect_images} images have a doubtful label: {result.suspects}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     for name in ("bundle", "report"):
         console.print(f"{name}: {getattr(result, name)}", highlight=False, markup=False, soft_wrap=True)
 
@@ -51,6 +67,16 @@ def show_catalogue(console: Console, run: Run, found: Catalogue) -> None:
     )
 
 
+def show_audit(console: Console, findings: AuditFindings) -> None:
+    """How well trivial facts alone predict the label, and all warnings."""
+    table = Table("fact", "AUC alone", "95 % interval", title="shortcuts", title_justify="left")
+    for shortcut in findings.shortcuts:
+        table.add_row(shortcut.fact, *_value_and_interval(shortcut.auc))
+    console.print(table)
+    for warning in findings.warnings:
+        console.print(f"[yellow]warning[/]: {escape(warning)}", highlight=False)
+
+
 def show_scores(console: Console, run: Run, scores: Scores) -> None:
     """Counts, and where the files are."""
     labels = ", ".join(f"{label} {count}" for label, count in sorted(scores.by_label.items()))
@@ -66,10 +92,27 @@ def _figures(result: RetrainResult) -> Table:
     table = Table("figure", "value", "95 % interval", "n")
     for name in FIGURES:
         figure: Estimate = getattr(evaluation, name)
-        value = "–" if figure.value is None else f"{figure.value:.3f}"
-        interval = "–" if figure.lower is None else f"{figure.lower:.3f} to {figure.upper:.3f}"
-        table.add_row(name.replace("_", " "), value, interval, str(figure.n))
+        table.add_row(name.replace("_", " "), *_value_and_interval(figure), str(figure.n))
+    if len(evaluation.classes) > 2:
+        for of_class in evaluation.per_class[:MOST_CLASSES]:
+            table.add_row(
+                f"recall of {escape(of_class.name)}", *_value_and_interval(of_class.recall), str(of_class.n)
+            )
     return table
+
+
+def _value_and_interval(figure: Estimate) -> tuple[str, str]:
+    value = "–" if figure.value is None else f"{figure.value:.3f}"
+    return value, "–" if figure.lower is None else f"{figure.lower:.3f} to {figure.upper:.3f}"
+
+
+def _leak(leak: Leak, clean: Evaluation) -> str:
+    """What the given split leaks, in one sentence."""
+    recall = "" if clean.recall.value is None else f"; without them recall is {clean.recall.value:.3f}"
+    return (
+        f"the given split leaks: {leak.test_files_with_copies} of {leak.test_files} test files have a copy among the "
+        f"training files, {leak.images_on_both_sides} images stand on both sides{recall} (n={clean.n})"
+    )
 
 
 def _seconds(result: RetrainResult) -> Table:

@@ -1,20 +1,26 @@
 """What the Prefect UI shows of a run beside its graph: a summary, the confusion matrix and the report's link."""
 
+from tasks.audit import AuditFindings
 from tasks.decide import Verdict
 from tasks.evaluation.intervals import Estimate
-from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.metrics import ClassFigures, Evaluation
 from tasks.run import Run
 
+MOST_CLASSES = 30
 FIGURES = ("recall", "specificity", "precision", "f1", "auc", "balanced_accuracy", "brier")
 
 
-def publish_artifacts(run: Run, evaluation: Evaluation, verdict: Verdict, report_uri: str) -> None:
+def publish_artifacts(
+    run: Run, findings: AuditFindings, evaluation: Evaluation, verdict: Verdict, report_uri: str
+) -> None:
     """Create the artifacts in the active flow run."""
     from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
     key = run.name.replace("_", "-")
     create_markdown_artifact(
-        summary_markdown(run, evaluation, verdict, report_uri), key=f"{key}-summary", description="Summary"
+        summary_markdown(run, findings, evaluation, verdict, report_uri),
+        key=f"{key}-summary",
+        description="Summary",
     )
     create_table_artifact(
         confusion_rows(evaluation),
@@ -27,7 +33,9 @@ def publish_artifacts(run: Run, evaluation: Evaluation, verdict: Verdict, report
         )
 
 
-def summary_markdown(run: Run, evaluation: Evaluation, verdict: Verdict, report_uri: str) -> str:
+def summary_markdown(
+    run: Run, findings: AuditFindings, evaluation: Evaluation, verdict: Verdict, report_uri: str
+) -> str:
     """The run in one screen of Markdown."""
     lines = [
         f"# {run.name}: {verdict.decision.verdict}",
@@ -38,10 +46,16 @@ def summary_markdown(run: Run, evaluation: Evaluation, verdict: Verdict, report_
         "| figure | value | 95 % interval | n |",
         "|---|---|---|---|",
         *(_row(name, getattr(evaluation, name)) for name in FIGURES),
+        *(_row(f"recall of {of_class.name}", of_class.recall) for of_class in _of_many_classes(evaluation)),
         "",
         "## Decision",
         "",
         *(f"- {reason}" for reason in verdict.decision.reasons),
+        *(
+            ["", "## Data", "", *(f"- {warning}" for warning in findings.warnings)]
+            if findings.warnings
+            else []
+        ),
         "",
         f"Report: `{report_uri}`",
     ]
@@ -54,6 +68,14 @@ def confusion_rows(evaluation: Evaluation) -> list[dict[str, str | int]]:
         {"truth": truth, **dict(zip(evaluation.classes, counts, strict=True))}
         for truth, counts in zip(evaluation.classes, evaluation.confusion_matrix, strict=True)
     ]
+
+
+def _of_many_classes(evaluation: Evaluation) -> list[ClassFigures]:
+    """The classes of lowest recall, where there are more than two."""
+    if len(evaluation.classes) == 2:
+        return []
+    known = [figures for figures in evaluation.per_class if figures.recall.value is not None]
+    return sorted(known, key=lambda figures: figures.recall.value or 0.0)[:MOST_CLASSES]
 
 
 def _row(name: str, figure: Estimate) -> str:

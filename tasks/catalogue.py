@@ -1,27 +1,37 @@
 """Catalogue: check every image, find copies, group them, and give each group its fold for ever."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from pyarrow.lib import ArrowException
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.data.catalogue import ContentFeatures, NearCopyRule, build_catalogue
-from tasks.data.catalogue_table import CatalogueSummary, CatalogueTable
+from tasks.data.catalogue import BuiltCatalogue, build_catalogue, contents_to_compare
+from tasks.data.catalogue_table import CatalogueSummary, CatalogueTable, typed
+from tasks.data.copy_store import CopyStore
+from tasks.data.feature_scale import ContentFeatures
 from tasks.data.folds import FoldLedger
 from tasks.data.images import DecodeLimits, decode, prepare
 from tasks.data.inspection import (
+    FACTS,
     ImageFile,
     InspectedImages,
+    Inspection,
+    Rejection,
     inspect_images,
     inspections_from_parquet,
     inspections_to_parquet,
 )
+from tasks.data.near_copies import NearCopyRule
+from tasks.data.pair_table import NEAR_PAIR_COLUMNS
 from tasks.data.pool import map_in_order
 from tasks.data.training_view import Protocol
-from tasks.data.usability import check_usable
+from tasks.data.usability import ABSURD_GROUP, check_usable
 from tasks.data.workspace import VersionedDocument, Workspace
 from tasks.errors import ConfigError
 from tasks.ingest import LISTING_COLUMNS, Listing, image_reader, read_listing
@@ -40,6 +50,13 @@ class CatalogueSettings(BaseModel):
 
     max_reject_fraction: float = Field(
         default=0.1, ge=0, le=1, description="Unusable images above this share stop the run."
+    )
+    max_group_fraction: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description=f"A group of copies above this share of the images, and above {ABSURD_GROUP}, stops the run: "
+        "the rule joins what only looks alike.",
     )
     n_folds: int = Field(default=5, ge=3, le=20, description="Folds of the ledger, fixed at the first run.")
     protocol: Protocol | None = Field(
@@ -64,6 +81,9 @@ class Catalogue(Record):
     decode: DecodeLimits = Field(description="What counted as a usable image.")
     table: FileReference = Field(description="catalogue.parquet, one row a usable image.")
     rejects: FileReference = Field(description="rejects.parquet, one row an unusable image with its reason.")
+    near_pairs: FileReference = Field(
+        description="near_pairs.parquet, one row a pair of contents that are copies, with how near they are."
+    )
     summary: CatalogueSummary = Field(description="Counts.")
 
 
@@ -77,13 +97,14 @@ def _ledger_state(run: Run, *_: object, **__: object) -> str:
     return hashlib.sha256(content or b"").hexdigest()
 
 
-@stage("catalogue", version=1, state=_ledger_state)
+@stage("catalogue", version=2, state=_ledger_state)
 def catalogue(
     run: Run, listing: Listing, settings: CatalogueSettings, positive_class: str | None
 ) -> Catalogue:
     """Check every image, find exact and near copies, and assign folds by the ledger."""
-    table = _table(run, listing, settings)
-    check_usable(table, positive_class, settings.max_reject_fraction)
+    built = _built(run, listing, settings)
+    table = built.table
+    check_usable(table, positive_class, settings.max_reject_fraction, settings.max_group_fraction)
     finding = _finding(table, positive_class)
     folder = f"datasets/{run.name}/{table.digest[:16]}"
     workspace = run.open_workspace()
@@ -99,6 +120,7 @@ def catalogue(
         decode=settings.decode,
         table=write_file(workspace, f"{folder}/catalogue.parquet", rows),
         rejects=write_file(workspace, f"{folder}/rejects.parquet", rejects),
+        near_pairs=write_file(workspace, f"{folder}/near_pairs.parquet", _parquet(built.near_pairs)),
         summary=summary,
     )
 
@@ -109,7 +131,19 @@ def read_catalogue(run: Run, record: Catalogue) -> CatalogueTable:
     return CatalogueTable.from_parquet(workspace.read(record.table.path), workspace.read(record.rejects.path))
 
 
-def _table(run: Run, listing: Listing, settings: CatalogueSettings) -> CatalogueTable:
+def read_near_pairs(run: Run, record: Catalogue) -> pd.DataFrame:
+    """The pairs of contents that count as copies, with NEAR_PAIR_COLUMNS."""
+    data = run.open_workspace().read(record.near_pairs.path)
+    return typed(pd.read_parquet(io.BytesIO(data)), NEAR_PAIR_COLUMNS)
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    data = io.BytesIO()
+    frame.to_parquet(data, index=False)
+    return data.getvalue()
+
+
+def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCatalogue:
     listed = read_listing(run, listing)[LISTING_COLUMNS].values.tolist()
     files = [
         ImageFile(path, sha256, size_bytes, _text(label), _text(group), _split(split))
@@ -117,15 +151,21 @@ def _table(run: Run, listing: Listing, settings: CatalogueSettings) -> Catalogue
     ]
     read = image_reader(run, listing)
     inspected = _inspected(run.open_workspace(), files, read, settings.decode)
-    features = _features(run, inspected, read, settings.decode)
-    made: list[CatalogueTable] = []
+    copies = CopyStore(run.open_workspace(), f"datasets/{run.name}/copies")
+    embedded: dict[frozenset[str], ContentFeatures] = {}
+    made: list[BuiltCatalogue] = []
 
     def extended(content: bytes | None) -> bytes:
         ledger = FoldLedger.from_bytes(content, settings.n_folds)
-        table, grown = build_catalogue(inspected, ledger, features=features, rule=settings.copies)
-        check_usable(table, None, settings.max_reject_fraction)
-        made.append(table)
-        return grown.to_bytes()
+        nodes = contents_to_compare(inspected, ledger)
+        gone = frozenset(node.sha256 for node in nodes) - frozenset(inspected.sha256s)
+        if gone not in embedded:
+            embedded[gone] = _features(run, inspected, sorted(gone), read, settings.decode)
+        found = copies.find(nodes, embedded[gone], settings.copies, progress())
+        built = build_catalogue(inspected, ledger, copies=found, rule=settings.copies)
+        check_usable(built.table, None, settings.max_reject_fraction, settings.max_group_fraction)
+        made.append(built)
+        return built.ledger.to_bytes()
 
     ledger_of(run).update(extended)
     return made[-1]
@@ -135,24 +175,38 @@ def _inspected(
     workspace: Workspace, files: list[ImageFile], read: Callable[[str], bytes], limits: DecodeLimits
 ) -> InspectedImages:
     """Look at each content that no earlier run with the same limits looked at."""
-    path = f"cache/inspections/{digest_of(limits.model_dump(mode='json'))[:16]}.parquet"
-    known = inspections_from_parquet(workspace.read(path)) if workspace.exists(path) else {}
-    inspected = inspect_images(files, read, limits, known=known, threads=CHECK_THREADS, progress=progress())
-    if not inspected.found.keys() <= known.keys():
-        workspace.write(path, inspections_to_parquet({**known, **inspected.found}))
-    return inspected
+    folder = f"cache/inspections/{digest_of([limits.model_dump(mode='json'), FACTS])[:16]}"
+    wanted = {file.sha256 for file in files}
+    known: dict[str, Inspection | Rejection] = {}
+    for path in workspace.list(folder):
+        try:
+            kept = inspections_from_parquet(workspace.read(path))
+        except (ArrowException, OSError, ValueError):
+            workspace.delete(path)  # damaged: what it held is looked at again
+            continue
+        known.update((sha256, found) for sha256, found in kept.items() if sha256 in wanted)
+
+    def keep(found: Mapping[str, Inspection | Rejection]) -> None:
+        workspace.write(f"{folder}/{digest_of(sorted(found))[:32]}.parquet", inspections_to_parquet(found))
+
+    return inspect_images(
+        files, read, limits, known=known, keep=keep, threads=CHECK_THREADS, progress=progress()
+    )
 
 
 def _features(
-    run: Run, inspected: InspectedImages, read: Callable[[str], bytes], limits: DecodeLimits
+    run: Run,
+    inspected: InspectedImages,
+    gone: Sequence[str],
+    read: Callable[[str], bytes],
+    limits: DecodeLimits,
 ) -> ContentFeatures:
-    """Deep features of the usable contents, by which shifted and annotated copies are found."""
+    """Deep features of the usable contents, and of those gone, by which shifted and annotated copies are found."""
     from tasks.training.embeddings import embed
 
-    sha256s = inspected.sha256s
     paths = {file.sha256: file.path for file in inspected.files}
-    values = embed(run.open_workspace(), sha256s, _WholePictures(paths, read, limits), progress=progress())
-    return ContentFeatures(sha256s, values)
+    pictures = _WholePictures(paths, read, limits)
+    return embed(run.open_workspace(), inspected.sha256s, pictures, gone=gone, progress=progress())
 
 
 class _WholePictures:

@@ -14,7 +14,6 @@ from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.gate import Decision, GateSettings, decide
 from tasks.evaluation.out_of_fold import OperatingRule
 from tasks.ingest import Listing
-from tasks.models.aliases import Aliases
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.manifest import BUNDLE_FILE
 from tasks.models.registry import Registry
@@ -36,7 +35,7 @@ def _opponent(run: Run, evaluated: EvaluatedBundle) -> str | None:
     aliases = Registry(run.open_workspace()).aliases(run.name)
     if aliases.champion is None or not _is_this_model(run, aliases.champion, evaluated):
         return aliases.champion
-    return _before(aliases)
+    return aliases.last_opponent()
 
 
 def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
@@ -45,18 +44,6 @@ def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
     if not workspace.exists(path):
         return False
     return hashlib.sha256(workspace.read(path)).hexdigest() == evaluated.manifest.sha256
-
-
-def _before(aliases: Aliases) -> str | None:
-    """What the champion of today replaced."""
-    return next(
-        (
-            change.before
-            for change in reversed(aliases.history)
-            if change.alias == "champion" and change.after == aliases.champion
-        ),
-        None,
-    )
 
 
 def _opponent_state(run: Run, *inputs: object) -> str | None:

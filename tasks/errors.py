@@ -13,6 +13,7 @@ LightboxError
 ├── WorkspaceError         the workspace cannot be read, written or agreed upon
 ├── WeightsUnavailable     pretrained weights cannot be had
 ├── TrainingError          training cannot go on (loss not finite, out of memory at batch size 1)
+├── ComputeUnavailable     no worker came online, or the training on a work pool ended badly
 ├── ExportError            the exported graph does not reproduce the network
 ├── BundleError            a bundle is missing, damaged or of another schema
 └── RegistryError          unknown model, version or alias
@@ -84,6 +85,10 @@ class WeightsUnavailable(LightboxError):
 
 class TrainingError(LightboxError):
     """Training cannot go on."""
+
+
+class ComputeUnavailable(LightboxError):
+    """No worker came online, or the training on a work pool ended badly."""
 
 
 class ExportError(LightboxError):

@@ -2,23 +2,30 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from tasks.catalogue import Catalogue, read_catalogue
-from tasks.data.catalogue import CatalogueTable
+from tasks.catalogue import Catalogue, ledger_of, read_catalogue
+from tasks.data.catalogue_table import CatalogueTable
+from tasks.data.folds import FoldLedger
+from tasks.data.given_split import Leak, leak_of
+from tasks.evaluation.faster import compare_precisions
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_folds
 from tasks.export import ExportedBundle
-from tasks.ingest import Listing, image_reader
+from tasks.ingest import IN_BOTH, Listing, image_reader, read_listing
 from tasks.models.bundle import Bundle, load_bundle
-from tasks.models.manifest import amended
+from tasks.models.manifest import FasterPrecision, amended
+from tasks.models.runtimes import faster_runtime
 from tasks.record import FileReference, Record
 from tasks.run import Run, block_options
 from tasks.stage import progress, stage
+
+Mask = npt.NDArray[np.bool_]
 
 IMAGES_IN_HAND = 256
 DECODE_THREADS = 4
@@ -36,10 +43,16 @@ class EvaluatedBundle(Record):
     manifest: FileReference = Field(description="bundle.json with threshold, temperature and figures.")
     threshold: float | None = Field(description="The served threshold.")
     temperature: float = Field(description="The served temperature.")
-    not_reported: int = Field(ge=0, description="Images of the reported folds that no member may judge.")
+    not_reported: int = Field(ge=0, description="Images to be reported on that no member may judge.")
+    leak: Leak | None = Field(default=None, description="Copies on both sides of a given split.")
+    evaluation_without_leaks: Evaluation | None = Field(
+        default=None,
+        description="The figures of the test files without a copy among the given training files; only with a "
+        "given split, and where such files are left.",
+    )
 
 
-@stage("evaluate", version=1)
+@stage("evaluate", version=3)
 def evaluate_bundle(
     run: Run, listing: Listing, found: Catalogue, exported: ExportedBundle, recall_target: float
 ) -> EvaluatedBundle:
@@ -49,29 +62,31 @@ def evaluate_bundle(
         run.open_workspace().uri(exported.folder), block_options(run.workspace_block), run.cache_root
     )
     rows, logits = predict_unseen(run, listing, table, bundle)
-    concerned = _concerned(rows, found)
+    concerned = ~_beside_the_test(rows, found)
     rows, logits = rows[concerned], logits[concerned]
     labels = np.array([found.classes.index(label) for label in rows["label"]], dtype=np.int64)
     positive = None if found.positive_class is None else found.classes.index(found.positive_class)
     judged = judge(
         labels,
         logits,
-        rows["fold"].to_numpy(np.int64),
+        _folds(rows, found),
         straddling=(rows["straddles"] != "").to_numpy(np.bool_),
         reported_folds=reported_folds(found.protocol, found.n_folds),
         positive=positive,
         recall_target=recall_target,
     )
-    evaluation = _figures(found, rows, labels, judged)
+    evaluation = _figures(found, rows, labels, judged, judged.reported)
+    leak, clean = (
+        _leak(run, listing, table, rows, judged) if found.protocol == "given_split" else (None, None)
+    )
     served = judged.served
+    faster = _faster(run, listing, found, exported, judged, evaluation)
     manifest = amended(
         bundle.manifest,
         threshold=served.threshold,
         temperature=served.temperature,
         metrics=evaluation.model_dump(mode="json"),
-    )
-    wanted = table.frame["fold"].isin(reported_folds(found.protocol, found.n_folds)) & _concerned(
-        table.frame, found
+        faster=None if faster is None else faster.model_dump(),
     )
     return EvaluatedBundle(
         evaluation=evaluation,
@@ -80,15 +95,71 @@ def evaluate_bundle(
         manifest=run.write("bundle.json", manifest.model_dump_json(indent=2).encode()),
         threshold=served.threshold,
         temperature=served.temperature,
-        not_reported=int((wanted & ~table.frame["conflict"]).sum()) - evaluation.n,
+        not_reported=_wanted(table, found) - evaluation.n,
+        leak=leak,
+        evaluation_without_leaks=(
+            _figures(found, rows, labels, judged, clean) if clean is not None and clean.any() else None
+        ),
     )
 
 
-def _concerned(rows: pd.DataFrame, found: Catalogue) -> "pd.Series[bool]":
-    """Rows that take part: in a given split, copies of test images that were meant for training do not."""
+def _faster(
+    run: Run,
+    listing: Listing,
+    found: Catalogue,
+    exported: ExportedBundle,
+    judged: HonestPredictions,
+    exact: Evaluation,
+) -> FasterPrecision | None:
+    """What bfloat16 changes on the same images with the same rules; None where nothing here is fast in it."""
+    runtime = faster_runtime()
+    if runtime is None:
+        return None
+    bundle = load_bundle(
+        run.open_workspace().uri(exported.folder),
+        block_options(run.workspace_block),
+        run.cache_root,
+        precision="bfloat16",
+    )
+    rows, logits = predict_unseen(run, listing, read_catalogue(run, found), bundle)
+    concerned = ~_beside_the_test(rows, found)
+    rows, logits = rows[concerned], logits[concerned]
+    labels = np.array([found.classes.index(label) for label in rows["label"]], dtype=np.int64)
+    positive = None if found.positive_class is None else found.classes.index(found.positive_class)
+    probabilities, predicted = judged.applied_to(logits, _folds(rows, found), positive)
+    others = replace(judged, probabilities=probabilities, predicted=predicted)
+    return compare_precisions(exact, _figures(found, rows, labels, others, judged.reported), runtime)
+
+
+def _folds(rows: pd.DataFrame, found: Catalogue) -> npt.NDArray[np.int64]:
+    """The folds by which rows are judged: a given test image is one wherever an earlier run had put it."""
+    folds = rows["fold"].to_numpy(np.int64)
     if found.protocol != "given_split":
-        return pd.Series(True, index=rows.index)
-    return (rows["fold"] != 0) | (rows["split"] == "test")
+        return folds
+    return np.where(rows["split"] == "test", 0, folds)
+
+
+def _beside_the_test(rows: pd.DataFrame, found: Catalogue) -> "pd.Series[bool]":
+    """Rows that no one may learn from or is judged on: given training images that touch the test fold."""
+    if found.protocol != "given_split":
+        return pd.Series(False, index=rows.index)
+    return (rows["fold"] == 0) & (rows["split"] != "test")
+
+
+def _wanted(table: CatalogueTable, found: Catalogue) -> int:
+    """Files that the figures are meant to cover."""
+    rows = table.frame[~table.frame["conflict"] & ~_beside_the_test(table.frame, found)]
+    return int(np.isin(_folds(rows, found), list(reported_folds(found.protocol, found.n_folds))).sum())
+
+
+def _leak(
+    run: Run, listing: Listing, table: CatalogueTable, rows: pd.DataFrame, judged: HonestPredictions
+) -> tuple[Leak, Mask]:
+    """The leak of a given split, and which rows are reported and have no copy in training."""
+    listed = read_listing(run, listing)
+    leak, leaking = leak_of(table.frame, listed.loc[listed[IN_BOTH], "path"].tolist())
+    clean = ~rows["path"].isin(table.frame.loc[leaking, "path"]).to_numpy(np.bool_)
+    return leak, judged.reported & clean
 
 
 def predict_unseen(
@@ -100,7 +171,7 @@ def predict_unseen(
     """
     contents = table.contents
     read = image_reader(run, listing)
-    copies = contents.groupby("group")["sha256"].agg(list).to_dict()
+    copies = copies_ever(run, table)
     report, total = progress(), len(contents)
     logits = np.zeros((total, len(bundle.manifest.classes)))
     judged = np.zeros(total, dtype=np.bool_)
@@ -121,15 +192,32 @@ def predict_unseen(
     return frame, logits[[place[sha256] for sha256 in frame["sha256"]]]
 
 
+def copies_ever(run: Run, table: CatalogueTable) -> dict[str, list[str]]:
+    """The contents of each group, those included that are gone from the store: a member may have learnt from them."""
+    ledger = FoldLedger.from_bytes(ledger_of(run).read()[1], table.n_folds)
+    ever: dict[str, list[str]] = {}
+    for sha256, entry in ledger.entries.items():
+        ever.setdefault(entry.group, []).append(sha256)
+    return {
+        str(group): [
+            copy for name in sorted({ledger.entries[sha256].group for sha256 in now}) for copy in ever[name]
+        ]
+        for group, now in table.contents.groupby("group")["sha256"]
+    }
+
+
 def _figures(
-    found: Catalogue, rows: pd.DataFrame, labels: npt.NDArray[np.int64], judged: HonestPredictions
+    found: Catalogue,
+    rows: pd.DataFrame,
+    labels: npt.NDArray[np.int64],
+    judged: HonestPredictions,
+    chosen: Mask,
 ) -> Evaluation:
-    reported = judged.reported
     return evaluate(
-        labels[reported],
-        judged.probabilities[reported],
-        judged.predicted[reported],
-        pd.factorize(rows["group"])[0][reported],
+        labels[chosen],
+        judged.probabilities[chosen],
+        judged.predicted[chosen],
+        pd.factorize(rows["group"])[0][chosen],
         list(found.classes),
         positive_class=found.positive_class,
         protocol=found.protocol,

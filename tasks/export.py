@@ -36,7 +36,7 @@ class ExportedBundle(Record):
     contents: tuple[FileReference, ...] = Field(description="Every file of the bundle.")
 
 
-@stage("export", version=1)
+@stage("export", version=2)
 def export(
     run: Run, found: Catalogue, pixels: ImageCache, trained: TrainedMembers, served: Served
 ) -> ExportedBundle:

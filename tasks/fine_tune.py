@@ -50,6 +50,21 @@ class TrainedMembers(Record):
     members: tuple[TrainedNetwork, ...] = Field(min_length=1, description="By index.")
     refit: TrainedNetwork | None = Field(description="The same recipe on all images, where that is served.")
 
+    @property
+    def networks(self) -> dict[str, TrainedNetwork]:
+        """Every network by its name: member 0, member 1, ..., refit."""
+        named = {f"member {network.index}": network for network in self.members}
+        return named if self.refit is None else {**named, "refit": self.refit}
+
+    @property
+    def all_notes(self) -> list[str]:
+        """What happened on the way, each note once a network."""
+        return [
+            f"{name}: {note}"
+            for name, network in self.networks.items()
+            for note in dict.fromkeys(network.notes)
+        ]
+
 
 @stage("fine-tune member {plan.index}", version=1)
 def train_member(
@@ -88,12 +103,9 @@ def load_network(run: Run, trained: TrainedNetwork, recipe: Recipe, n_classes: i
 
 def read_curves(run: Run, trained: TrainedMembers) -> Mapping[str, Sequence[EpochRow]]:
     """Training curves by network, those without epochs left out."""
-    networks = [*trained.members, *([trained.refit] if trained.refit else [])]
     curves = {
-        f"member {network.index}" if network.index is not None else "refit": [
-            EpochRow(**row) for row in json.loads(run.open_workspace().read(network.curves.path))
-        ]
-        for network in networks
+        name: [EpochRow(**row) for row in json.loads(run.open_workspace().read(network.curves.path))]
+        for name, network in trained.networks.items()
     }
     return {name: rows for name, rows in curves.items() if rows}
 

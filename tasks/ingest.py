@@ -1,19 +1,24 @@
 """Ingest: list the store, fetch what changed, verify digests."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.data.datastore import Datastore
 from tasks.data.fetch import ContentCache
-from tasks.data.labels import label_blobs
+from tasks.data.fetch_index import FetchedImage
+from tasks.data.labels import LabelledBlob, label_blobs
+from tasks.errors import ManifestMismatch
 from tasks.record import FileReference, Record, digest_of
 from tasks.run import Run, block_options, write_file
 from tasks.stage import progress, stage
 
 LISTING_COLUMNS = ["path", "sha256", "size_bytes", "label", "group", "split"]
+IN_BOTH = "in_both"
+"""A further column of a listing: whether the content was given to training and to test."""
+NAMED_FILES = 5
 
 
 class ImagesSource(BaseModel):
@@ -32,7 +37,8 @@ class ImagesSource(BaseModel):
     manifest: str | None = Field(
         default=None,
         description="URL or path of a CSV, Parquet or JSON-lines table with the columns path, label and "
-        "optionally group and split. Left out, each folder is a class.",
+        "optionally group, split (or any name ending so) and sha256, which is verified. Left out, each folder is "
+        "a class; so it is where the table gives a split but no label.",
     )
 
 
@@ -43,7 +49,7 @@ class Listing(Record):
     block: str | None = Field(description="Datastore block with the secrets for it.")
     images: int = Field(ge=0, description="Images with a label.")
     unlabelled: int = Field(ge=0, description="Images without one, kept apart.")
-    table: FileReference = Field(description="Parquet: " + ", ".join(LISTING_COLUMNS))
+    table: FileReference = Field(description="Parquet: " + ", ".join([*LISTING_COLUMNS, IN_BOTH]))
 
 
 class Ingested(Record):
@@ -60,11 +66,12 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
     labelled = label_blobs(store, store.blobs(), source.manifest)
     cache = ContentCache(run.cache_root, store)
     fetched = cache.fetch([row.blob for row in labelled], progress=progress())
+    _check_digests(fetched, labelled, source.manifest)
     rows = [
-        (image.path, image.sha256, image.size_bytes, row.label, row.group, row.split)
+        (image.path, image.sha256, image.size_bytes, row.label, row.group, row.split, row.in_both)
         for image, row in zip(fetched, labelled, strict=True)
     ]
-    frame = pd.DataFrame(rows, columns=LISTING_COLUMNS).sort_values("path", ignore_index=True)
+    frame = pd.DataFrame(rows, columns=[*LISTING_COLUMNS, IN_BOTH]).sort_values("path", ignore_index=True)
     data = io.BytesIO()
     frame.to_parquet(data, index=False)
     content = data.getvalue()
@@ -87,6 +94,26 @@ def image_reader(run: Run, listing: Listing) -> Callable[[str], bytes]:
     store = Datastore(listing.url, block_options(listing.block))
     cache = ContentCache(run.cache_root, store)
     return cache.read
+
+
+def _check_digests(
+    fetched: Sequence[FetchedImage], labelled: Sequence[LabelledBlob], manifest: str | None
+) -> None:
+    """Refuse a manifest that was written for other contents.
+
+    Raises: ManifestMismatch.
+    """
+    other = [
+        image.path
+        for image, row in zip(fetched, labelled, strict=True)
+        if row.sha256 is not None and row.sha256 != image.sha256
+    ]
+    if other:
+        named = ", ".join(other[:NAMED_FILES]) + (", ..." if len(other) > NAMED_FILES else "")
+        raise ManifestMismatch(
+            f"{len(other)} files have another SHA-256 than {manifest} says: {named}",
+            cure="put back the files that the manifest was written for, or write it again",
+        )
 
 
 def _listing_name(frame: pd.DataFrame) -> str:

@@ -1,10 +1,10 @@
 """Notify: say as a Prefect event what people must hear about; automations turn events into messages."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks import message
 from tasks.artifacts import publish_artifacts
+from tasks.audit import Audit
 from tasks.decide import Verdict
 from tasks.evaluate import EvaluatedBundle
 from tasks.promote import Promotion
@@ -12,19 +12,16 @@ from tasks.record import Record
 from tasks.run import Run
 from tasks.stage import inside_flow_run, stage
 
-EventName = Literal[
-    "lightbox.model.recall-low",
-    "lightbox.model.promoted",
-    "lightbox.model.refused",
-]
-
 
 class ModelEvent(BaseModel):
     """One thing that happened to a model, with the figures a message needs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    event: EventName = Field(description="What happened.")
+    event: message.Outcome = Field(description="What happened.")
+    headline: bool = Field(description="Whether people are told by this event; true for one event of a run.")
+    subject: str = Field(description="The message's first line.")
+    text: str = Field(description="The message.")
     name: str = Field(description="Data set and model.")
     version: str = Field(description="Version of the model that was judged.")
     champion: str | None = Field(description="Version that is served from now on.")
@@ -45,25 +42,45 @@ class Notice(Record):
 
 @stage("notify", version=1, reusable=False)
 def notify(
-    run: Run, evaluated: EvaluatedBundle, verdict: Verdict, promotion: Promotion, report_uri: str
+    run: Run,
+    audited: Audit,
+    evaluated: EvaluatedBundle,
+    verdict: Verdict,
+    promotion: Promotion,
+    report_uri: str,
 ) -> Notice:
     """Show the outcome in Prefect and tell people of it, each run anew; without a server there is nobody to tell."""
     notice = Notice(events=events_of(run, evaluated, verdict, promotion, report_uri))
     if inside_flow_run():
         from prefect.events import emit_event
 
-        publish_artifacts(run, evaluated.evaluation, verdict, report_uri)
+        publish_artifacts(run, audited.findings, evaluated.evaluation, verdict, report_uri)
         for event in notice.events:
-            emit_event(
-                event=event.event,
-                resource={
-                    "prefect.resource.id": f"lightbox.model.{event.name}",
-                    "prefect.resource.name": event.name,
-                    "lightbox.version": event.version,
-                },
-                payload=event.model_dump(mode="json", exclude={"event"}),
-            )
+            if not _said_before(run, event):
+                emit_event(
+                    event=event.event,
+                    resource={
+                        "prefect.resource.id": f"lightbox.model.{event.name}",
+                        "prefect.resource.name": event.name,
+                        "lightbox.version": event.version,
+                        "lightbox.headline": str(event.headline).lower(),
+                    },
+                    payload=event.model_dump(mode="json", exclude={"event", "headline"}),
+                )
+                run.open_workspace().write(_notice(run, event), event.model_dump_json().encode())
     return notice
+
+
+def _said_before(run: Run, event: ModelEvent) -> bool:
+    """A retry of a flow run does not tell people again; a run that somebody starts does."""
+    return run.open_workspace().exists(_notice(run, event))
+
+
+def _notice(run: Run, event: ModelEvent) -> str:
+    """Written after the event was given to Prefect: told twice is better than not at all."""
+    from prefect.runtime import flow_run
+
+    return f"notices/{run.name}/{flow_run.id or run.id}/{event.event.rsplit('.', 1)[-1]}.json"
 
 
 def events_of(
@@ -71,11 +88,24 @@ def events_of(
 ) -> tuple[ModelEvent, ...]:
     """The events of a run: the outcome, and low recall before it where the bar is not reached."""
     decision, recall = verdict.decision, evaluated.evaluation.recall
-    names: list[EventName] = [] if decision.recall_reached else ["lightbox.model.recall-low"]
+    names: list[message.Outcome] = [] if decision.recall_reached else ["lightbox.model.recall-low"]
     names.append("lightbox.model.promoted" if decision.verdict == "promoted" else "lightbox.model.refused")
     return tuple(
         ModelEvent(
             event=name,
+            headline=name == names[0],
+            subject=message.subject(run.name, name),
+            text=message.text(
+                name=run.name,
+                event=name,
+                version=promotion.version,
+                champion=promotion.champion,
+                recall=(recall.value, recall.lower, recall.upper),
+                bar=decision.settings.min_recall,
+                images=evaluated.evaluation.n,
+                report=report_uri,
+                reasons=decision.reasons,
+            ),
             name=run.name,
             version=promotion.version,
             champion=promotion.champion,

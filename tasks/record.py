@@ -31,6 +31,18 @@ class Record(BaseModel):
         return digest_of(self.model_dump(mode="json"))
 
 
+class StageUse(BaseModel):
+    """What one stage of a run stands on, kept in the run's folder: what must stay as long as the run does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Name of the data set and of the model.")
+    stage: str = Field(description="The stage, with its fields filled in.")
+    entry: str = Field(description="Path of the kept result below the workspace.")
+    files: tuple[str, ...] = Field(description="Paths of the files that the result refers to.")
+    reused: bool = Field(description="Whether the result was an earlier run's.")
+
+
 def digest_of(value: Any) -> str:
     """SHA-256 of a JSON value in canonical form; a file counts by its content, not its place."""
     canonical = json.dumps(_by_content(value), sort_keys=True, separators=(",", ":"), allow_nan=False)

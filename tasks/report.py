@@ -1,40 +1,44 @@
 """Report: one HTML page for people, published to the workspace and linked in Prefect."""
 
 import io
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from tasks.catalogue import Catalogue, read_catalogue
+from tasks.audit import Audit
+from tasks.catalogue import Catalogue, read_catalogue, read_near_pairs
 from tasks.data.catalogue_table import CatalogueTable
-from tasks.data.images import decode, prepare
 from tasks.decide import Verdict
-from tasks.evaluate import EvaluatedBundle
+from tasks.evaluate import EvaluatedBundle, copies_ever
 from tasks.evaluation.content import (
+    MOST_COPY_GROUPS,
+    MOST_SUREST_HITS,
+    MOST_SUSPECTS,
     MOST_WORST_ERRORS,
-    CopyGroup,
     DataSetFacts,
     EvaluatedPredictions,
     Finding,
-    Picture,
     Reject,
     ReportContent,
     Serving,
 )
-from tasks.evaluation.page import MOST_COPY_GROUPS, MOST_PICTURES_A_GROUP, render_page
+from tasks.evaluation.copy_chains import Chain, copy_chains
+from tasks.evaluation.page import render_page
+from tasks.evaluation.suspects import SUSPECT_COLUMNS, find_suspects
 from tasks.export import ExportedBundle
 from tasks.fine_tune import TrainedMembers, read_curves
 from tasks.ingest import Listing, image_reader
+from tasks.models.bundle import load_bundle
 from tasks.models.manifest import BundleManifest
 from tasks.promote import Published
 from tasks.record import FileReference, Record
-from tasks.run import Run
+from tasks.report_history import history
+from tasks.report_pictures import Album
+from tasks.report_second_looks import second_looks
+from tasks.run import Run, block_options
 from tasks.stage import stage, timings_so_far
-
-Read = Callable[[str], bytes]
 
 
 class Report(Record):
@@ -42,13 +46,18 @@ class Report(Record):
 
     page: FileReference = Field(description="report/index.html.")
     uri: str = Field(description="Its full address.")
+    suspects: FileReference = Field(
+        description="suspects.parquet, a row an image whose label is doubtful: " + ", ".join(SUSPECT_COLUMNS)
+    )
+    suspect_images: int = Field(ge=0, description="How many these are; none is dropped by itself.")
 
 
-@stage("report", version=1)
+@stage("report", version=2)
 def report(
     run: Run,
     listing: Listing,
     found: Catalogue,
+    audited: Audit,
     members: TrainedMembers,
     exported: ExportedBundle,
     evaluated: EvaluatedBundle,
@@ -58,10 +67,16 @@ def report(
 ) -> Report:
     """Say what was done, on which data, how good the model is and how sure that is, on one page."""
     table = read_catalogue(run, found)
-    read = image_reader(run, listing)
     predictions = read_predictions(run, evaluated)
     manifest = BundleManifest.model_validate_json(run.open_workspace().read(evaluated.manifest.path))
     rows = _rows(found, predictions)
+    suspects = suspect_table(found, predictions, rows)
+    bundle = load_bundle(
+        run.open_workspace().uri(exported.folder), block_options(run.workspace_block), run.cache_root
+    )
+    album = Album(table, copies_ever(run, table), bundle, image_reader(run, listing))
+    chains = _chains(run, found, table)
+    positive = None if found.positive_class is None else found.classes.index(found.positive_class)
     content = ReportContent(
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         evaluation=evaluated.evaluation,
@@ -69,23 +84,49 @@ def report(
         decision=verdict.decision,
         serving=_serving(found, exported, evaluated, verdict, published),
         dataset=_dataset(run, listing, found),
-        provenance=_provenance(run, found, manifest),
+        provenance=_provenance(run, manifest),
         seconds={row.stage: row.seconds for row in timings_so_far()},
         curves=read_curves(run, members),
-        worst_errors=_worst_errors(found, predictions, rows, read, manifest),
-        copies=_copies(table, read, manifest),
+        notes=members.all_notes,
+        worst_errors=album.judged(predictions, rows.worst(MOST_WORST_ERRORS)),
+        surest_hits=album.judged(predictions, rows.surest(MOST_SUREST_HITS, positive)),
+        explained=found.positive_class,
+        copies=album.copy_groups(chains[:MOST_COPY_GROUPS]),
+        copy_groups=len(chains),
         rejects=[Reject(*row) for row in table.rejects[["path", "reason", "detail"]].itertuples(index=False)],
+        suspects=album.suspects(predictions, suspects, MOST_SUSPECTS),
+        suspect_groups=int(suspects["rank"].nunique()),
+        leak=evaluated.leak,
+        balance=audited.findings.balance,
+        shortcuts=audited.findings.shortcuts,
+        second_looks=second_looks(evaluated, predictions, rows, suspects),
         comparison=verdict.comparison,
+        history=history(run.open_workspace(), run.name, published.version, table),
         finding=Finding(finding, f"{finding}s") if finding else None,
     )
     page = run.write("report/index.html", render_page(content).encode())
-    uri = run.open_workspace().uri(page.path)
-    return Report(page=page, uri=uri)
+    return Report(
+        page=page,
+        uri=run.open_workspace().uri(page.path),
+        suspects=run.write("suspects.parquet", _parquet(suspects)),
+        suspect_images=len(suspects),
+    )
 
 
 def read_predictions(run: Run, evaluated: EvaluatedBundle) -> pd.DataFrame:
     """One row a reported image: path, sha256, group, fold, label, predicted, threshold, probability_<class>."""
     return pd.read_parquet(io.BytesIO(run.open_workspace().read(evaluated.predictions.path)))
+
+
+def suspect_table(found: Catalogue, predictions: pd.DataFrame, rows: EvaluatedPredictions) -> pd.DataFrame:
+    """Images whose label is doubtful, with SUSPECT_COLUMNS, the most suspect first."""
+    suspects = find_suspects(rows.labels, rows.probabilities, rows.groups)
+    frame = predictions.iloc[suspects.rows][["path", "sha256", "label"]].reset_index(drop=True)
+    return frame.assign(
+        suggested=[found.classes[index] for index in suspects.suggested],
+        self_confidence=suspects.self_confidence,
+        rank=suspects.rank,
+    )[SUSPECT_COLUMNS]
 
 
 def _rows(found: Catalogue, predictions: pd.DataFrame) -> EvaluatedPredictions:
@@ -96,6 +137,12 @@ def _rows(found: Catalogue, predictions: pd.DataFrame) -> EvaluatedPredictions:
         predicted=np.array([index[name] for name in predictions["predicted"]], dtype=np.int64),
         groups=pd.factorize(predictions["group"])[0].astype(np.int64),
     )
+
+
+def _chains(run: Run, found: Catalogue, table: CatalogueTable) -> list[Chain]:
+    pairs = read_near_pairs(run, found)
+    usable = table.contents["sha256"]
+    return copy_chains(pairs[pairs["sha256_a"].isin(usable) & pairs["sha256_b"].isin(usable)])
 
 
 def _serving(
@@ -134,14 +181,13 @@ def _dataset(run: Run, listing: Listing, found: Catalogue) -> DataSetFacts:
     )
 
 
-def _provenance(run: Run, found: Catalogue, manifest: BundleManifest) -> dict[str, str]:
+def _provenance(run: Run, manifest: BundleManifest) -> dict[str, str]:
     recipe = ", ".join(
         f"{name} {value}" for name, value in manifest.recipe.items() if not isinstance(value, dict)
     )
     return {
         "Run": run.id,
         "Workspace": run.open_workspace().url,
-        "Data set digest": found.digest_of_rows,
         "Backbone": manifest.backbone,
         "Recipe": recipe,
         "Pretrained weights": f"{manifest.weights.source} ({manifest.weights.licence or 'no licence stated'})",
@@ -154,45 +200,7 @@ def _provenance(run: Run, found: Catalogue, manifest: BundleManifest) -> dict[st
     }
 
 
-def _worst_errors(
-    found: Catalogue,
-    predictions: pd.DataFrame,
-    rows: EvaluatedPredictions,
-    read: Read,
-    manifest: BundleManifest,
-) -> list[Picture]:
-    distinct: list[Picture] = []
-    shown: set[str] = set()
-    for row in rows.worst(4 * MOST_WORST_ERRORS):
-        image = predictions.iloc[int(row)]
-        if image["sha256"] in shown or len(distinct) == MOST_WORST_ERRORS:
-            continue
-        shown.add(image["sha256"])
-        pixels = prepare(decode(read(image["path"]), manifest.decode_limits).pixels, manifest.preprocessing)
-        named = found.positive_class or image["predicted"]
-        distinct.append(
-            Picture(
-                path=image["path"],
-                label=image["label"],
-                pixels=pixels,
-                predicted=image["predicted"],
-                probability=float(image[f"probability_{named}"]),
-            )
-        )
-    return distinct
-
-
-def _copies(table: CatalogueTable, read: Read, manifest: BundleManifest) -> list[CopyGroup]:
-    """Groups of copies, those with most distinct pictures first."""
-    pictures = table.contents.drop_duplicates("pixel_sha256")
-    sizes = pictures["group"].value_counts()
-    groups = sorted(sizes[sizes > 1].items(), key=lambda item: (-item[1], str(item[0])))[:MOST_COPY_GROUPS]
-    found = []
-    for group, size in groups:
-        some = pictures[pictures["group"] == group].head(MOST_PICTURES_A_GROUP)
-        shown = [
-            Picture(path=path, label=label, pixels=decode(read(path), manifest.decode_limits).pixels)
-            for path, label in zip(some["path"], some["label"], strict=True)
-        ]
-        found.append(CopyGroup(pictures=shown, note=f"{size} different files"))
-    return found
+def _parquet(frame: pd.DataFrame) -> bytes:
+    data = io.BytesIO()
+    frame.to_parquet(data, index=False)
+    return data.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.data.disk import temporary_folder, told_when_full
 from tasks.data.fetch import default_cache_root
 from tasks.data.workspace import Workspace
 from tasks.record import FileReference
@@ -38,6 +39,13 @@ class Run(BaseModel):
         """Where this machine keeps what can be had again."""
         return default_cache_root()
 
+    @property
+    def places(self) -> dict[str, Path]:
+        """Where this run writes on this machine, by what the place is for."""
+        places = {"the cache": self.cache_root, "temporary files": temporary_folder()}
+        workspace = self.open_workspace()
+        return {"the workspace": Path(workspace.url), **places} if workspace.is_local else places
+
     def write(self, relative_path: str, data: bytes) -> FileReference:
         """Write a file of this run and refer to it."""
         return write_file(self.open_workspace(), f"{self.folder}/{relative_path}", data)
@@ -49,7 +57,8 @@ def open_run(workspace: str, block: str | None, name: str, *, force: bool = Fals
     Raises: WorkspaceError when it is not.
     """
     run = Run(id=new_run_id(), name=name, workspace=workspace, workspace_block=block, force=force)
-    run.open_workspace().check_writable()
+    with told_when_full(run.places):
+        run.open_workspace().check_writable()
     return run
 
 

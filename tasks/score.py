@@ -14,13 +14,15 @@ from pydantic import Field
 
 from tasks.data.datastore import Blob, Datastore
 from tasks.data.fetch import ContentCache
+from tasks.data.fetch_index import FetchedImage
 from tasks.ingest import ImagesSource
-from tasks.models.bundle import Bundle, Rejected, load_bundle
+from tasks.models.bundle import Bundle, Prediction, Rejected, load_bundle
 from tasks.record import FileReference, Record, digest_of
 from tasks.run import Run, block_options
 from tasks.stage import progress, stage
 
 IMAGES_A_PART = 256
+IMAGES_AT_ONCE = 32
 
 
 class Scores(Record):
@@ -85,11 +87,8 @@ def _schema(bundle: Bundle) -> pa.Schema:
 
 
 def _score_part(bundle: Bundle, cache: ContentCache, blobs: Sequence[Blob], schema: pa.Schema) -> bytes:
-    images = cache.fetch(blobs)
     rows = []
-    for image, said in zip(
-        images, bundle.predict_bytes([cache.read(image) for image in images]), strict=True
-    ):
+    for image, said in _said(bundle, cache, cache.fetch(blobs)):
         row: dict[str, object] = {"path": image.path, "sha256": image.sha256}
         if isinstance(said, Rejected):
             row |= {"reason": str(said.reason), "detail": said.detail}
@@ -100,6 +99,15 @@ def _score_part(bundle: Bundle, cache: ContentCache, blobs: Sequence[Blob], sche
     data = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), data)
     return data.getvalue()
+
+
+def _said(
+    bundle: Bundle, cache: ContentCache, images: Sequence[FetchedImage]
+) -> Iterator[tuple[FetchedImage, Prediction | Rejected]]:
+    """Each image with what is said of it; few files are in memory at once, however large they are."""
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        some = images[start : start + IMAGES_AT_ONCE]
+        yield from zip(some, bundle.predict_bytes([cache.read(image) for image in some]), strict=True)
 
 
 def _join(run: Run, parts: Sequence[str], schema: pa.Schema) -> Scores:

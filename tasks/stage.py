@@ -17,9 +17,10 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tasks.data.disk import told_when_full
 from tasks.data.progress import Progress
 from tasks.display import progress_of
-from tasks.record import Record, digest_of
+from tasks.record import Record, StageUse, digest_of
 from tasks.run import Run
 
 P = ParamSpec("P")
@@ -56,6 +57,13 @@ def progress() -> Progress:
     return _progress.get()
 
 
+def add_timing(stage: str, seconds: float, *, reused: bool) -> None:
+    """Count work of this run that was done elsewhere, such as on a work pool."""
+    rows = _timings.get()
+    if rows is not None:
+        rows.append(StageTiming(stage=stage, seconds=round(seconds, 3), reused=reused))
+
+
 def timings_so_far() -> tuple[StageTiming, ...]:
     """The stages that this run has finished."""
     return tuple(_timings.get() or ())
@@ -90,9 +98,7 @@ class Stage(Generic[P, R]):
         in_prefect = inside_flow_run()
         call = self._as_task(label) if in_prefect else self._execute
         result, seconds, reused = call(run, args, kwargs, label, in_prefect)
-        rows = _timings.get()
-        if rows is not None:
-            rows.append(StageTiming(stage=label, seconds=round(seconds, 3), reused=reused))
+        add_timing(label, seconds, reused=reused)
         return result
 
     def _label(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -133,29 +139,45 @@ class Stage(Generic[P, R]):
     ) -> tuple[R, float, bool]:
         started = time.perf_counter()
         if self.reusable and not run.force:
-            kept = self._kept(run, args, kwargs)
+            kept = self._kept(run, label, self._entry(run, args, kwargs))
             if kept is not None:
                 return kept, time.perf_counter() - started, True
         token = _progress.set(progress_of(label, in_prefect=in_prefect))
         try:
-            result = self._fn(run, *args, **kwargs)
+            with told_when_full(run.places):
+                result = self._fn(run, *args, **kwargs)
+                if self.reusable:
+                    self._keep(run, label, self._entry(run, args, kwargs), result)
         finally:
             _progress.reset(token)
-        if self.reusable:
-            entry = json.dumps({"stage": self.name, "run": run.id, "record": result.model_dump(mode="json")})
-            run.open_workspace().write(self._entry(run, args, kwargs), entry.encode())
         return result, time.perf_counter() - started, False
 
-    def _kept(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R | None:
+    def _kept(self, run: Run, label: str, entry: str) -> R | None:
+        """The earlier result; that it is used is told before its files are looked for, so that none goes meanwhile."""
         workspace = run.open_workspace()
-        entry = self._entry(run, args, kwargs)
         if not workspace.exists(entry):
             return None
         try:
             record = self._record.model_validate(json.loads(workspace.read(entry))["record"])
         except (ValidationError, ValueError, KeyError):
             return None  # written by another version of the record: made again
+        self._tell_use(run, label, entry, record, reused=True)
         return record if all(workspace.exists(file.path) for file in record.files()) else None
+
+    def _keep(self, run: Run, label: str, entry: str, record: R) -> None:
+        self._tell_use(run, label, entry, record, reused=False)
+        content = {
+            "stage": self.name,
+            "name": run.name,
+            "run": run.id,
+            "record": record.model_dump(mode="json"),
+        }
+        run.open_workspace().write(entry, json.dumps(content).encode())
+
+    def _tell_use(self, run: Run, label: str, entry: str, record: R, *, reused: bool) -> None:
+        files = tuple(sorted({file.path for file in record.files()}))
+        use = StageUse(name=run.name, stage=label, entry=entry, files=files, reused=reused)
+        run.write(f"stages/{label.replace(' ', '-')}.json", use.model_dump_json(indent=2).encode())
 
     def _entry(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         bound = self._signature.bind(run, *args, **kwargs)

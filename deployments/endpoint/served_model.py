@@ -196,10 +196,12 @@ def copy_version(workspace: Workspace, rel: str, cache: Path, version: str) -> P
 def open_copy(folder: Path) -> Bundle:
     """Load a local copy with one thread a prediction: many at once are faster than one on many threads.
 
+    In bfloat16 where the model's evaluation accepted that and this machine is fast in it.
+
     Raises:
         BundleError: the copy is damaged.
     """
-    return load_bundle(folder, threads=1)
+    return load_bundle(folder, threads=1, precision="accepted")
 
 
 def prune(cache: Path) -> None:

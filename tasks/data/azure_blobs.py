@@ -95,16 +95,17 @@ class BlobFileSystem(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs has no
             self.credential, self.sync_credential = self._get_default_azure_credential()
         return self.credential
 
-    def blob_records(self, path: str) -> list[tuple[str, int, str]]:
-        """Name, size in bytes and ETag of every blob whose path starts so; no folder marks."""
+    def blob_records(self, path: str) -> list[tuple[str, int, str, float]]:
+        """Name, bytes, ETag and seconds since 1970 of the last writing of every blob below; no folder marks."""
         container, prefix, _ = self.split_path(path)
         return list(sync(self.loop, self._blob_records, container, prefix))
 
-    async def _blob_records(self, container: str, prefix: str) -> list[tuple[str, int, str]]:
+    async def _blob_records(self, container: str, prefix: str) -> list[tuple[str, int, str, float]]:
         records = []
         async with self.service_client.get_container_client(container) as client:
             async for blob in client.list_blobs(name_starts_with=prefix or None, include=["metadata"]):
                 marks = blob.metadata or {}
                 if not any(marks.get(mark) == "true" for mark in _FOLDER_MARKS):
-                    records.append((blob.name, blob.size, blob.etag.strip('"')))
+                    seconds = blob.last_modified.timestamp()
+                    records.append((blob.name, blob.size, blob.etag.strip('"'), seconds))
         return records

@@ -2,96 +2,55 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.data.catalogue_table import (
-    CATALOGUE_COLUMNS,
-    REJECT_COLUMNS,
-    CatalogueSummary,
-    CatalogueTable,
-    typed,
-)
-from tasks.data.duplicates import HASH_BYTES, near_pairs_by_features, near_pairs_by_hash
+from tasks.data.catalogue_table import CATALOGUE_COLUMNS, REJECT_COLUMNS, CatalogueTable, typed
 from tasks.data.folds import Content, FoldLedger, assign_folds, hashed_key
 from tasks.data.images import RejectReason
-from tasks.data.inspection import (
-    ImageFile,
-    InspectedImages,
-    Inspection,
-    Rejection,
-    inspect,
-    inspect_images,
-    inspections_from_parquet,
-    inspections_to_parquet,
-)
+from tasks.data.inspection import FACTS, ImageFile, InspectedImages, Inspection, Rejection
+from tasks.data.near_copies import CopyIndex, NearCopyRule, find_copies
+from tasks.data.pair_table import pair_table
 
-__all__ = [
-    "CATALOGUE_COLUMNS",
-    "CatalogueSummary",
-    "CatalogueTable",
-    "ContentFeatures",
-    "ImageFile",
-    "InspectedImages",
-    "Inspection",
-    "NearCopyRule",
-    "Rejection",
-    "build_catalogue",
-    "inspect",
-    "inspect_images",
-    "inspections_from_parquet",
-    "inspections_to_parquet",
-]
-
-
-class NearCopyRule(BaseModel):
-    """When two images count as copies of one another."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_hash_distance: int = Field(
-        default=20,
-        ge=0,
-        le=64,
-        description="Bits of 256 by which the difference hashes of copies may differ.",
-    )
-    min_feature_cosine: float = Field(
-        default=0.55,
-        ge=0.0,
-        le=1.0,
-        description="Cosine of standardised deep features above which images are copies.",
-    )
+_OF_FILE: Final = ("path", "sha256", "size_bytes", "label", "split")
+_OF_CONTENT: Final = ("group", "fold", "conflict", "straddles")
+_FACTS: Final = tuple(name for name in FACTS if name != "dhash")
 
 
 @dataclass(frozen=True)
-class ContentFeatures:
-    """Deep features by content digest: `values` is float32 (len(sha256s), d)."""
+class BuiltCatalogue:
+    """A catalogue, the pairs of copies among its contents (NEAR_PAIR_COLUMNS), and the ledger to keep."""
 
-    sha256s: tuple[str, ...]
-    values: NDArray[np.float32]
+    table: CatalogueTable
+    near_pairs: pd.DataFrame
+    ledger: FoldLedger
 
 
 def build_catalogue(
     inspected: InspectedImages,
     ledger: FoldLedger,
     *,
-    features: ContentFeatures | None = None,
+    copies: CopyIndex | None = None,
     rule: NearCopyRule | None = None,
-) -> tuple[CatalogueTable, FoldLedger]:
-    """Group copies, find conflicts and assign folds; returns the table and the ledger to keep.
+) -> BuiltCatalogue:
+    """Group copies, find conflicts and assign folds.
 
-    Content under two labels, by bytes or by pixels, is a conflict as a whole. Near copies with two labels
-    stay, as `label_disagreements` of the summary. `features` may cover a part of the contents only.
+    `copies` must cover `contents_to_compare`; left out, copies are found by hash alone. Content under two labels, by
+    bytes or by pixels, is a conflict as a whole. Near copies with two labels stay, as `label_disagreements` of the
+    summary.
     """
-    contents = _contents(inspected)
-    nodes = [*contents, *ledger.absent(content.sha256 for content in contents)]
-    assigned = assign_folds(nodes, _near_pairs(nodes, features, rule or NearCopyRule()), ledger)
+    rule = rule or NearCopyRule()
+    nodes = contents_to_compare(inspected, ledger)
+    contents = nodes[: len(inspected.sha256s)]
+    copies = copies or find_copies(nodes, rule)
+    places = {content.sha256: i for i, content in enumerate(nodes)}
+    moved = np.array([places.get(sha256, -1) for sha256 in copies.sha256s], dtype=np.int64)
+    pairs = moved[copies.pairs]
+    assigned = assign_folds(nodes, pairs[(pairs >= 0).all(axis=1)], ledger)
     place = {content.sha256: i for i, content in enumerate(contents)}
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[object, ...]] = []
     rejects: list[tuple[str, str, str, str]] = []
     for file in inspected.files:
         refusal = _refusal(file, inspected)
@@ -99,29 +58,33 @@ def build_catalogue(
             rejects.append((file.path, file.sha256, str(refusal.reason), refusal.detail))
             continue
         i = place[file.sha256]
-        facts = {name: value for name, value in vars(inspected.found[file.sha256]).items() if name != "dhash"}
-        rows.append(
-            {
-                "path": file.path,
-                "sha256": file.sha256,
-                **facts,
-                "size_bytes": file.size_bytes,
-                "label": file.label,
-                "group": assigned.groups[i],
-                "fold": int(assigned.folds[i]),
-                "split": file.split or "",
-                "conflict": contents[i].label is None,
-                "straddles": ",".join(str(fold) for fold in assigned.straddles[i]),
-            }
+        facts = inspected.found[file.sha256]
+        of_content = (
+            assigned.groups[i],
+            int(assigned.folds[i]),
+            contents[i].label is None,
+            ",".join(str(fold) for fold in assigned.straddles[i]),
         )
-    frame = typed(pd.DataFrame(rows, columns=list(CATALOGUE_COLUMNS)), CATALOGUE_COLUMNS)
+        of_file = (file.path, file.sha256, file.size_bytes, file.label, file.split or "")
+        rows.append((*of_file, *of_content, *(getattr(facts, name) for name in _FACTS)))
+    frame = typed(pd.DataFrame(rows, columns=[*_OF_FILE, *_OF_CONTENT, *_FACTS]), CATALOGUE_COLUMNS)
     refused = typed(pd.DataFrame(rejects, columns=list(REJECT_COLUMNS)), REJECT_COLUMNS)
     table = CatalogueTable(
         frame.sort_values(["path", "label"], ignore_index=True),
         refused.sort_values("path", ignore_index=True),
         ledger.n_folds,
     )
-    return table, assigned.ledger
+    first_path: dict[str, str] = {}
+    for path, sha256 in table.frame[["path", "sha256"]].itertuples(index=False, name=None):
+        first_path.setdefault(sha256, path)
+    paths = [first_path[content.sha256] for content in contents]
+    return BuiltCatalogue(table, pair_table(contents, paths, copies, rule), assigned.ledger)
+
+
+def contents_to_compare(inspected: InspectedImages, ledger: FoldLedger) -> list[Content]:
+    """The distinct usable contents, by digest, and then those of earlier runs that are gone."""
+    contents = _contents(inspected)
+    return [*contents, *ledger.absent(content.sha256 for content in contents)]
 
 
 def _refusal(file: ImageFile, inspected: InspectedImages) -> Rejection | None:
@@ -157,20 +120,4 @@ def _content(
         keys=tuple(sorted({hashed_key(file.group) for file in files if file.group})),
         label=next(iter(agreed)) if len(agreed) == 1 else None,
         split="test" if "test" in splits else ("train" if splits else None),
-    )
-
-
-def _near_pairs(
-    contents: Sequence[Content], features: ContentFeatures | None, rule: NearCopyRule
-) -> NDArray[np.int64]:
-    packed = bytes.fromhex("".join(content.dhash for content in contents))
-    hashes = np.frombuffer(packed, dtype=np.uint8).reshape(-1, HASH_BYTES)
-    pairs = near_pairs_by_hash(hashes, rule.max_hash_distance)
-    if features is None:
-        return pairs
-    place = {content.sha256: i for i, content in enumerate(contents)}
-    known = [(row, place[sha256]) for row, sha256 in enumerate(features.sha256s) if sha256 in place]
-    rows, places = np.array(known, dtype=np.int64).reshape(-1, 2).T
-    return np.concatenate(
-        [pairs, places[near_pairs_by_features(features.values[rows], rule.min_feature_cosine)]]
     )

@@ -31,6 +31,8 @@ CATALOGUE_COLUMNS: Final = {
     "conflict": "bool",
     "straddles": "str",
     "multi_frame": "bool",
+    "mean_intensity": "float64",
+    "border_intensity": "float64",
 }
 """Columns and their dtypes. `split` is "train", "test" or ""; `straddles` comma-separated folds or ""."""
 
@@ -114,7 +116,8 @@ class CatalogueTable:
         pictures = by_content["pixel_sha256"].nunique()
         reasons = self.rejects["reason"].value_counts().sort_index().to_dict()
         unlabelled = int(reasons.pop(str(RejectReason.label_missing), 0))
-        labels = self.contents.groupby("group")["label"].unique()
+        labels = self.contents[["group", "label"]].drop_duplicates()
+        labels = labels[labels["group"].duplicated(keep=False)].sort_values(["group", "label"])
         splits = frame[frame["split"] != ""].groupby("group")["split"].nunique()
         return CatalogueSummary(
             images=len(frame),
@@ -126,7 +129,7 @@ class CatalogueTable:
             largest_group=int(by_content["group"].value_counts().max()) if len(frame) else 0,
             conflicts=int(by_content["conflict"].sum()),
             label_disagreements={
-                str(group): sorted(found) for group, found in labels.items() if len(found) > 1
+                str(group): found["label"].tolist() for group, found in labels.groupby("group")
             },
             straddling=int((by_content["straddles"] != "").sum()),
             split_overlaps=int((splits > 1).sum()),

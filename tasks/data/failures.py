@@ -74,14 +74,15 @@ class FailureKind(StrEnum):
 
 def failure_kind(error: BaseException) -> FailureKind:
     """Tell what an error means, looking through the errors it was raised from."""
-    for link in _chain(error):
+    for link in error_chain(error):
         kind = _kind_of_link(link)
         if kind is not None:
             return kind
     return FailureKind.other
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def error_chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that it was raised from, newest first."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -165,5 +166,5 @@ def describe(error: BaseException, secrets: tuple[str, ...] = ()) -> str:
 
 def safe_cause(error: BaseException, secrets: tuple[str, ...]) -> BaseException | None:
     """The error to chain from, or None when a traceback of it would show a secret."""
-    texts = [str(link) for link in _chain(error)]
+    texts = [str(link) for link in error_chain(error)]
     return error if all(scrub(text, secrets) == text for text in texts) else None

@@ -6,12 +6,14 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
 TEMPORARY_FOLDER = ".tmp"
+MOVE_ATTEMPTS = 100
 _LOCK = threading.Lock()
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _DESKTOP_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -19,11 +21,15 @@ _DESKTOP_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """One file of a store: path below the root with `/` separators, size, and what changes with it."""
+    """One file of a store: path below the root with `/` separators, size, and what changes with it.
+
+    `modified_seconds` is when it was written, in seconds since 1970; None where the store does not tell.
+    """
 
     path: str
     size_bytes: int
     version: str
+    modified_seconds: float | None = field(default=None, compare=False)
 
 
 def is_hidden(path: str) -> bool:
@@ -47,6 +53,7 @@ class Files(Protocol):
     def delete(self, path: str) -> None: ...
     def download(self, path: str, target: Path) -> None: ...
     def upload(self, source: Path, path: str) -> None: ...
+    def leftovers(self) -> Iterator[Blob]: ...
 
 
 class LocalFiles:
@@ -106,8 +113,13 @@ class LocalFiles:
         return self._place(path, lambda temporary: _write_through(temporary, data), self._link)
 
     def delete(self, path: str) -> None:
-        """Remove a file; one that is not there is no error."""
-        (self.root / path).unlink(missing_ok=True)
+        """Remove a file, and the folders that this leaves empty; one that is not there is no error."""
+        file = self.root / path
+        file.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty, or gone
+            for folder in file.relative_to(self.root).parents:
+                if folder not in (Path(), Path(TEMPORARY_FOLDER)):
+                    (self.root / folder).rmdir()
 
     def download(self, path: str, target: Path) -> None:
         """Copy the content into another local file."""
@@ -117,14 +129,28 @@ class LocalFiles:
         """Copy a local file in; readers see it only when it is whole."""
         self._place(path, lambda temporary: _copy_through(source, temporary), self._replace)
 
+    def leftovers(self) -> Iterator[Blob]:
+        """What killed writers left half-written; never seen by readers."""
+        for file in (self.root / TEMPORARY_FOLDER).glob("*"):
+            if file.name != "lock":
+                with suppress(FileNotFoundError):  # its writer is alive and has moved it
+                    yield _blob(f"{TEMPORARY_FOLDER}/{file.name}", file.stat())
+
     def _place(self, path: str, fill: Callable[[Path], None], move: Callable[[Path, Path], bool]) -> bool:
         target = self.root / path
         temporary = self.root / TEMPORARY_FOLDER / uuid4().hex
         temporary.parent.mkdir(parents=True, exist_ok=True)
+        attempts_left = MOVE_ATTEMPTS
         try:
             fill(temporary)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            return move(temporary, target)
+            while True:
+                try:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    return move(temporary, target)
+                except (FileNotFoundError, FileExistsError):
+                    if attempts_left == 0 or target.parent.is_file():
+                        raise
+                    attempts_left -= 1  # the folder was empty, and another process has tidied it up meanwhile
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -154,7 +180,7 @@ class LocalFiles:
 
 
 def _blob(path: str, facts: os.stat_result) -> Blob:
-    return Blob(path, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}")
+    return Blob(path, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}", facts.st_mtime)
 
 
 def _write_through(path: Path, data: bytes) -> None:

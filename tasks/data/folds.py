@@ -21,7 +21,7 @@ LEDGER_SCHEMA_VERSION: Final = 1
 _COLUMNS: Final = ("sha256", "pixel_sha256", "dhash", "keys", "group", "fold")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Content:
     """One distinct file content, wherever and however often it stands in the store.
 
@@ -38,7 +38,7 @@ class Content:
     split: Literal["train", "test"] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LedgerEntry:
     """What is remembered of a content for ever, so that a later copy of it is recognised even when it is gone."""
 
@@ -176,21 +176,25 @@ class _Balance:
 
     def __init__(self, n_folds: int, first_fold: int) -> None:
         self._by_fold: list[Counter[str]] = [Counter() for _ in range(n_folds)]
+        self._sizes = [0] * n_folds
         self._candidates = range(first_fold, n_folds)
 
     def add(self, labels: Counter[str], fold: int) -> None:
         self._by_fold[fold].update(labels)
+        self._sizes[fold] += labels.total()
 
     def best_fold(self, labels: Counter[str], name: str) -> int:
         total = {label: sum(self._by_fold[fold][label] for fold in self._candidates) for label in labels}
 
-        def badness(fold: int) -> tuple[int, float, int, str]:
+        def badness(fold: int) -> tuple[int, float, int]:
             held = self._by_fold[fold]
             lacking = sum(1 for label in labels if held[label] == 0)
             share = sum(held[label] / (total[label] or 1) for label in labels)
-            return -lacking, share, held.total(), _digest(f"{name}\0{fold}")
+            return -lacking, share, self._sizes[fold]
 
-        return min(self._candidates, key=badness)
+        found = [badness(fold) for fold in self._candidates]
+        best = [fold for fold, bad in zip(self._candidates, found, strict=True) if bad == min(found)]
+        return min(best, key=lambda fold: _digest(f"{name}\0{fold}"))
 
 
 def _joined_groups(

@@ -8,6 +8,7 @@ stopped, and data that grow add shards for the new contents only.
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -169,9 +170,10 @@ def _write_shard(
     side = preprocessing.size_px
     with tempfile.TemporaryDirectory(prefix="lightbox-shard-") as temporary:
         local = Path(temporary) / f"{name}.npy"
-        shard = np.lib.format.open_memmap(
-            local, mode="w+", dtype=np.uint8, shape=(len(contents), side, side, 3)
-        )
+        shape = (len(contents), side, side, 3)
+        shard = np.lib.format.open_memmap(local, mode="w+", dtype=np.uint8, shape=shape)
+        with local.open("r+b") as file:  # else a full disk shows as a signal that ends the process
+            os.posix_fallocate(file.fileno(), 0, local.stat().st_size)
         for row, image in enumerate(images):
             shard[row] = image
             yield row + 1

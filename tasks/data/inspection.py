@@ -3,10 +3,13 @@
 import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Final, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
 
 from tasks.data.duplicates import dhash
 from tasks.data.images import DecodeLimits, ImageRejected, RejectReason, decode
@@ -14,7 +17,7 @@ from tasks.data.pool import map_in_order
 from tasks.data.progress import Progress, silent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A file of the store with what is said about it."""
 
@@ -26,9 +29,13 @@ class ImageFile:
     split: Literal["train", "test"] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Inspection:
-    """Facts of a decoded content; `pixel_sha256` covers shape and RGB values, `dhash` is hexadecimal."""
+    """Facts of a decoded content; `pixel_sha256` covers shape and RGB values, `dhash` is hexadecimal.
+
+    `mean_intensity` is the mean grey level 0..255, `border_intensity` that of the outermost ring, 5 % of the
+    shorter side wide.
+    """
 
     pixel_sha256: str
     format: str
@@ -37,14 +44,22 @@ class Inspection:
     mode: str
     multi_frame: bool
     dhash: str
+    mean_intensity: float
+    border_intensity: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a content is not used."""
 
     reason: RejectReason
     detail: str
+
+
+FACTS: Final = tuple(field.name for field in fields(Inspection))
+"""Names of what is looked at, in order."""
+
+KEPT_TOGETHER: Final = 2048
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,7 @@ def inspect(data: bytes, limits: DecodeLimits) -> Inspection:
     image = decode(data, limits)
     digest = hashlib.sha256(f"{image.width}x{image.height} RGB8\n".encode())
     digest.update(image.pixels.data)
+    mean, border = _intensities(image.pixels)
     return Inspection(
         pixel_sha256=digest.hexdigest(),
         format=image.format,
@@ -78,7 +94,18 @@ def inspect(data: bytes, limits: DecodeLimits) -> Inspection:
         mode=image.mode,
         multi_frame=image.multi_frame,
         dhash=dhash(image.pixels).tobytes().hex(),
+        mean_intensity=mean,
+        border_intensity=border,
     )
+
+
+def _intensities(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    """Mean grey level 0..255 of uint8 (H, W, 3) RGB, and that of its outermost ring."""
+    grey = np.asarray(Image.fromarray(pixels).convert("L"))
+    ring = max(1, round(0.05 * min(grey.shape)))
+    inner = grey[ring:-ring, ring:-ring]
+    total, within = int(grey.sum(dtype=np.int64)), int(inner.sum(dtype=np.int64))
+    return total / grey.size, (total - within) / (grey.size - inner.size)
 
 
 def inspect_images(
@@ -87,13 +114,15 @@ def inspect_images(
     limits: DecodeLimits,
     *,
     known: Mapping[str, Inspection | Rejection] | None = None,
+    keep: Callable[[Mapping[str, Inspection | Rejection]], None] | None = None,
     threads: int = 4,
     progress: Progress = silent,
 ) -> InspectedImages:
     """Look at each distinct labelled content once.
 
     `read(path)` gives a file's bytes; what it raises ends the work, since a store that fails says nothing
-    about an image. `known` are results of earlier runs with the same limits, which are taken over.
+    about an image. `known` are results of earlier runs with the same limits, which are taken over; `keep` is given
+    the new ones as they come, at most KEPT_TOGETHER at a time, so that a killed run goes on where it stopped.
     """
     paths: dict[str, str] = {}
     for file in sorted(files, key=lambda file: file.path):
@@ -102,9 +131,17 @@ def inspect_images(
     found = {sha256: known[sha256] for sha256 in paths if sha256 in known} if known else {}
     unknown = [sha256 for sha256 in paths if sha256 not in found]
     results = map_in_order(lambda sha256: _look(read(paths[sha256]), limits), unknown, threads)
-    for done, (sha256, result) in enumerate(zip(unknown, results, strict=True), start=1):
-        found[sha256] = result
-        progress(done, len(unknown), "images")
+    fresh: dict[str, Inspection | Rejection] = {}
+    try:
+        for done, (sha256, result) in enumerate(zip(unknown, results, strict=True), start=1):
+            found[sha256] = fresh[sha256] = result
+            if keep is not None and len(fresh) == KEPT_TOGETHER:
+                keep(fresh)
+                fresh = {}
+            progress(done, len(unknown), "images")
+    finally:
+        if keep is not None and fresh:
+            keep(fresh)
     return InspectedImages(tuple(files), found)
 
 
@@ -118,13 +155,13 @@ def _look(data: bytes, limits: DecodeLimits) -> Inspection | Rejection:
 def inspections_to_parquet(found: Mapping[str, Inspection | Rejection]) -> bytes:
     """What was found, as a file to keep for the next run."""
     rows = [
-        {"sha256": sha256, "reason": "", "detail": "", **vars(result)}
+        (sha256, "", "", *_values(result))
         if isinstance(result, Inspection)
-        else {**_NOTHING, "sha256": sha256, **vars(result)}
+        else (sha256, str(result.reason), result.detail, *_values(_NOTHING))
         for sha256, result in sorted(found.items())
     ]
     data = io.BytesIO()
-    pd.DataFrame(rows, columns=["sha256", "reason", "detail", *_NOTHING]).to_parquet(data, index=False)
+    pd.DataFrame(rows, columns=["sha256", "reason", "detail", *FACTS]).to_parquet(data, index=False)
     return data.getvalue()
 
 
@@ -137,4 +174,8 @@ def inspections_from_parquet(data: bytes) -> dict[str, Inspection | Rejection]:
     return found
 
 
-_NOTHING = vars(Inspection("", "", 0, 0, "", False, ""))
+def _values(facts: Inspection) -> tuple[object, ...]:
+    return tuple(getattr(facts, name) for name in FACTS)
+
+
+_NOTHING: Final = Inspection("", "", 0, 0, "", False, "", 0.0, 0.0)

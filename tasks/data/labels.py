@@ -6,6 +6,7 @@ from typing import Literal
 
 from tasks.data.datastore import Blob, Datastore
 from tasks.data.manifest import ManifestRow, Split, read_manifest
+from tasks.errors import ManifestMismatch
 
 __all__ = ["LabelledBlob", "Split", "label_blobs"]
 
@@ -41,12 +42,18 @@ _NO_IMAGES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LabelledBlob:
-    """A file with what is known of it; `label` None means unlabelled, `split` None that none was given."""
+    """A file with what is known of it; `label` None means unlabelled, `split` None that none was given.
+
+    `in_both` is content that was given to training and test: it counts as test. `sha256` is what the manifest
+    says the file's bytes have.
+    """
 
     blob: Blob
     label: str | None
     group: str | None
     split: Split | None
+    in_both: bool = False
+    sha256: str | None = None
 
 
 def label_blobs(store: Datastore, blobs: Sequence[Blob], manifest: str | None = None) -> list[LabelledBlob]:
@@ -58,10 +65,12 @@ def label_blobs(store: Datastore, blobs: Sequence[Blob], manifest: str | None = 
     are left out. In a class folder every file is taken, whatever its name: what is no image is rejected
     later, with a reason.
 
-    With a manifest (see `read_manifest`) only its rows give labels; other files are unlabelled.
+    With a manifest (see `read_manifest`) only its rows give labels, or, where it has no label column, the
+    folders of the files that it names; other files are unlabelled.
 
     Raises:
-        ManifestMismatch: the manifest cannot be read, or does not fit the store.
+        ManifestMismatch: the manifest cannot be read, or does not fit the store, or leaves the label to folders
+            where there are none.
     """
     if manifest is not None:
         rows, own_path = read_manifest(store, blobs, manifest)
@@ -72,14 +81,26 @@ def label_blobs(store: Datastore, blobs: Sequence[Blob], manifest: str | None = 
 
 
 def _from_rows(rows: dict[str, ManifestRow], blobs: Sequence[Blob]) -> list[LabelledBlob]:
+    split_layout = _has_split_folders(blobs)
     labelled = []
     for blob in blobs:
         row = rows.get(blob.path)
         if row is not None:
-            labelled.append(LabelledBlob(blob, row.label, row.group, row.split))
+            label = row.label if row.label_named else _folder_label(blob, split_layout)
+            labelled.append(LabelledBlob(blob, label, row.group, row.split, row.in_both, row.sha256))
         elif not _is_no_image(blob.path):
             labelled.append(LabelledBlob(blob, None, None, None))
     return labelled
+
+
+def _folder_label(blob: Blob, split_layout: bool) -> str:
+    label = _from_folders(blob, split_layout).label
+    if label is None:
+        raise ManifestMismatch(
+            f"the manifest has no column label, and {blob.path} stands in no folder that could name its class",
+            cure="add the column label, or put each class into a folder of its own",
+        )
+    return label
 
 
 def _from_folders(blob: Blob, split_layout: bool) -> LabelledBlob:

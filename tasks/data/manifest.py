@@ -11,7 +11,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
@@ -34,16 +34,24 @@ _SPLITS: dict[str, Split] = {
 }
 _NAMED = 5
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """What a manifest says of one file."""
+    """What a manifest says of one file.
+
+    `in_both` is content that stands in training and test: it counts as test. `sha256` is lower case.
+    `label_named` is False where the manifest has no label column, which leaves the label to the folders.
+    """
 
     path: str
     label: str | None
     group: str | None
     split: Split | None
+    in_both: bool = False
+    sha256: str | None = None
+    label_named: bool = True
 
 
 def read_manifest(
@@ -52,13 +60,15 @@ def read_manifest(
     """The manifest's rows by the store's paths, and the manifest's own path when it stands in the store.
 
     `manifest` is a URL, a local file, or a path within the store. Columns: `path` (below the store) or
-    `image_url`, `label`, and optionally `group` (a patient, say) and `split` (train or test; validation counts
-    as train, content in both as test). Further columns are left alone. An empty label is none. A row given
-    twice with the same content counts once. Names are compared as they are and in Unicode's composed form.
+    `image_url`, `label`, and optionally `group` (a patient, say), `split` (train or test; validation counts as
+    train, content in both as test) and `sha256` of the file's bytes. The split may have any name that ends in
+    `split`. Where a split or a group is named, the label column may be left out: the folders say it then.
+    Further columns are left alone. An empty label is none. A row given twice with the same content counts
+    once. Names are compared as they are and in Unicode's composed form.
 
     Raises:
-        ManifestMismatch: unreadable; a column is missing; paths are not in the store, or come twice and differ;
-            an unknown split. The first few paths and the counts are named.
+        ManifestMismatch: unreadable; a column is missing, or several could be the split; paths are not in the
+            store, or come twice and differ; an unknown split. The first few paths and the counts are named.
     """
     data, own_path = _read(store, blobs, manifest)
     rows = [_row(record, number, manifest) for number, record in _records(data, manifest)]
@@ -151,30 +161,62 @@ def _json_lines(text: str, manifest: str) -> Iterator[tuple[int, Mapping[str, An
 
 def _row(record: Mapping[str, Any], number: int, manifest: str) -> ManifestRow:
     fields = {str(name).strip().lower(): value for name, value in record.items()}
+    where = f"{manifest}, row {number}"
+    split_column = _split_column(fields, where)
+    label_named = "label" in fields
+    if not {"path", "image_url"} & fields.keys() or not (label_named or split_column or "group" in fields):
+        missing = "path (or image_url)" if label_named else "label"
+        raise ManifestMismatch(
+            f"{where}: column {missing} is missing, there are {', '.join(sorted(fields))}",
+            cure="name the columns path and label, and optionally group and split; with a split or a group, label "
+            "may be left out where each folder is a class",
+        )
     path = _text(fields.get("path", fields.get("image_url")))
-    if not {"path", "image_url"} & fields.keys() or "label" not in fields:
-        missing = "label" if "label" not in fields else "path (or image_url)"
-        raise ManifestMismatch(
-            f"{manifest}, row {number}: column {missing} is missing, there are {', '.join(sorted(fields))}",
-            cure="name the columns path and label, and optionally group and split",
-        )
     if path is None:
-        raise ManifestMismatch(f"{manifest}, row {number}: the path is empty", cure="fill it or drop the row")
-    split = _text(fields.get("split"))
-    if split is not None and split.lower() not in _SPLITS:
+        raise ManifestMismatch(f"{where}: the path is empty", cure="fill it or drop the row")
+    split = (_text(fields[split_column]) or "").lower() if split_column else ""
+    if split and split not in _SPLITS:
         raise ManifestMismatch(
-            f"{manifest}, row {number}: unknown split {split!r}", cure=f"use one of {', '.join(_SPLITS)}"
+            f"{where}: unknown split {split!r} in column {split_column}",
+            cure=f"use one of {', '.join(_SPLITS)}, or give the column a name that does not end in split",
         )
-    label = fields["label"]
-    if isinstance(label, list):  # AutoML writes several labels as a list
-        if len(label) > 1:
-            raise ManifestMismatch(
-                f"{manifest}, row {number}: {len(label)} labels", cure="give each image one label"
-            )
-        label = label[0] if label else None
     return ManifestRow(
-        path, _text(label), _text(fields.get("group")), _SPLITS[split.lower()] if split is not None else None
+        path,
+        _label(fields.get("label"), where),
+        _text(fields.get("group")),
+        _SPLITS[split] if split else None,
+        in_both="+" in split,
+        sha256=_sha256(fields.get("sha256"), where),
+        label_named=label_named,
     )
+
+
+def _split_column(fields: Mapping[str, Any], where: str) -> str | None:
+    """`split`, or the one column whose name ends so."""
+    names = ["split"] if "split" in fields else sorted(name for name in fields if name.endswith("split"))
+    if len(names) > 1:
+        raise ManifestMismatch(
+            f"{where}: the columns {', '.join(names)} could each be the split",
+            cure="name the one that counts split",
+        )
+    return names[0] if names else None
+
+
+def _label(value: Any, where: str) -> str | None:
+    if isinstance(value, list):  # AutoML writes several labels as a list
+        if len(value) > 1:
+            raise ManifestMismatch(f"{where}: {len(value)} labels", cure="give each image one label")
+        return _text(value[0]) if value else None
+    return _text(value)
+
+
+def _sha256(value: Any, where: str) -> str | None:
+    text = _text(value)
+    if text is not None and not _SHA256.fullmatch(text):
+        raise ManifestMismatch(
+            f"{where}: {text!r} is no SHA-256", cure="write 64 hexadecimal digits, or leave it empty"
+        )
+    return text.lower() if text is not None else None
 
 
 def _text(value: Any) -> str | None:
@@ -202,7 +244,7 @@ def _fit(
         if path is None:
             unknown.append(row.path.partition("?")[0])
             continue
-        placed = ManifestRow(path, row.label, row.group, row.split)
+        placed = replace(row, path=path)
         if fitted.setdefault(path, placed) != placed:
             differing.append(path)
     if unknown:

@@ -5,6 +5,8 @@ Errors are those of the file system; callers say what they mean. Only an unreach
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,7 @@ _VERSION_FIELDS = (
     "LastModified",
     "created",
 )
+_TIME_FIELDS = ("mtime", "last_modified", "LastModified", "updated", "created")
 _MEMORY_LOCK = threading.Lock()
 
 
@@ -45,12 +48,13 @@ class ObjectFiles:
         """
         base = self._full(folder)
         self._filesystem.invalidate_cache()
-        for name, size_bytes, version in with_retries(lambda: self._records(base), attempts=LISTING_ATTEMPTS):
+        records = with_retries(lambda: self._records(base), attempts=LISTING_ATTEMPTS)
+        for name, size_bytes, version, modified in records:
             path = name[len(self._root) + 1 :] if self._root else name.lstrip("/")
             if not is_hidden(path):
-                yield Blob(path, size_bytes, version)
+                yield Blob(path, size_bytes, version, modified)
 
-    def _records(self, base: str) -> list[tuple[str, int, str]]:
+    def _records(self, base: str) -> list[tuple[str, int, str, float | None]]:
         if hasattr(self._filesystem, "blob_records"):
             container = base.partition("/")[0]
             prefix = base + "/"
@@ -118,6 +122,10 @@ class ObjectFiles:
         """Stream a local file to the store; readers see it only when it is whole."""
         self._retried(lambda: self._filesystem.put_file(str(source), self._full(path)))
 
+    def leftovers(self) -> Iterator[Blob]:
+        """None: a put that broke off leaves nothing that the store does not remove by itself."""
+        return iter(())
+
     def _full(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
@@ -129,9 +137,23 @@ class ObjectFiles:
         return with_retries(call, attempts=TRANSFER_ATTEMPTS)
 
 
-def _facts(info: dict[str, Any]) -> tuple[int, str]:
-    size_bytes = int(info["size"] or 0)
+def _facts(info: dict[str, Any]) -> tuple[int, str, float | None]:
+    """Size in bytes, version, and seconds since 1970 of the writing."""
+    size_bytes, modified = int(info["size"] or 0), _modified_seconds(info)
     for field in _VERSION_FIELDS:
         if info.get(field) is not None:
-            return size_bytes, f"{size_bytes}-{str(info[field]).strip(chr(34))}"
-    return size_bytes, str(size_bytes)
+            return size_bytes, f"{size_bytes}-{str(info[field]).strip(chr(34))}", modified
+    return size_bytes, str(size_bytes), modified
+
+
+def _modified_seconds(info: dict[str, Any]) -> float | None:
+    for field in _TIME_FIELDS:
+        match info.get(field):
+            case datetime() as time:
+                return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+            case float() | int() as seconds:
+                return float(seconds)
+            case str() as text:
+                with suppress(ValueError):
+                    return datetime.fromisoformat(text).timestamp()
+    return None

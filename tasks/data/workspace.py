@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from tasks.data.connection import connect
 from tasks.data.failures import FailureKind, failure_kind
-from tasks.data.files import LocalFiles
+from tasks.data.files import Blob, LocalFiles
 from tasks.errors import WorkspaceError
 
 Result = TypeVar("Result")
@@ -77,11 +77,19 @@ class Workspace:
 
     def list(self, rel_prefix: str = "") -> list[str]:
         """Every file below a folder, by path below the workspace, sorted; empty without such a folder."""
+        return [blob.path for blob in self.files(rel_prefix)]
+
+    def files(self, rel_prefix: str = "") -> builtins.list[Blob]:
+        """What `list` names, with sizes and times."""
         return self._do("list", rel_prefix.strip("/"), self._listed)
 
-    def _listed(self, folder: str) -> builtins.list[str]:
+    def leftovers(self) -> builtins.list[Blob]:
+        """Hidden files that killed writers left half-written, with sizes and times."""
+        return self._do("list", "", lambda _: sorted(self._files.leftovers(), key=lambda blob: blob.path))
+
+    def _listed(self, folder: str) -> builtins.list[Blob]:
         try:
-            return sorted(blob.path for blob in self._files.blobs(folder))
+            return sorted(self._files.blobs(folder), key=lambda blob: blob.path)
         except Exception as error:
             if failure_kind(error) is FailureKind.missing:
                 return []

@@ -7,13 +7,21 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tasks.data.given_split import Leak
+from tasks.evaluation.balance import ClassBalance
+from tasks.evaluation.changes import Change
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.gate import Decision
-from tasks.evaluation.intervals import Estimate, Floats, Ints
+from tasks.evaluation.intervals import Floats, Ints
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.plots import EpochFigures
+from tasks.evaluation.shortcuts import Shortcut
 
 MOST_WORST_ERRORS = 12
+MOST_SUREST_HITS = 6
+MOST_SUSPECTS = 24
+MOST_COPY_GROUPS = 12
+MOST_PICTURES_A_GROUP = 6
 
 
 @dataclass(frozen=True)
@@ -28,11 +36,24 @@ class EvaluatedPredictions:
     predicted: Ints
     groups: Ints
 
-    def worst(self, most: int = MOST_WORST_ERRORS) -> Ints:
-        """Rows of the wrongly predicted images, those surest of the wrong class first."""
-        of_truth = self.probabilities[np.arange(self.labels.size), self.labels]
+    def worst(self, most: int) -> Ints:
+        """Rows of the wrongly predicted images, those surest of the wrong class first; one a group."""
         wrong = np.flatnonzero(self.predicted != self.labels)
-        return wrong[np.argsort(of_truth[wrong], kind="stable")][:most].astype(np.int64)
+        return self._one_a_group(wrong[np.argsort(self._of_truth[wrong], kind="stable")], most)
+
+    def surest(self, most: int, positive: int | None) -> Ints:
+        """Rows of the rightly predicted images (of the positive class, if any), the surest first; one a group."""
+        right = self.predicted == self.labels
+        hits = np.flatnonzero(right if positive is None else right & (self.labels == positive))
+        return self._one_a_group(hits[np.argsort(-self._of_truth[hits], kind="stable")], most)
+
+    @property
+    def _of_truth(self) -> Floats:
+        return self.probabilities[np.arange(self.labels.size), self.labels]
+
+    def _one_a_group(self, rows: Ints, most: int) -> Ints:
+        _, first = np.unique(self.groups[rows], return_index=True)
+        return rows[np.sort(first)][:most].astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -91,7 +112,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class CopyGroup:
-    """Images found to be copies of one another; `note` says by what."""
+    """Images found to be copies of one another; their notes say by what."""
 
     pictures: Sequence[Picture]
     note: str = ""
@@ -107,15 +128,6 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Shortcut:
-    """How well a trivial fact, such as image size, predicts the label by itself."""
-
-    fact: str
-    auc: Estimate
-    warning: str = ""
-
-
-@dataclass(frozen=True)
 class SecondLook:
     """Figures on part of the images, shown beside the headline and never instead of it."""
 
@@ -125,17 +137,21 @@ class SecondLook:
 
 
 @dataclass(frozen=True)
-class Change:
-    """One thing that differs from the run before."""
+class History:
+    """What differs from the version before this one."""
 
-    what: str
-    before: str
-    after: str
+    version: str
+    created: str
+    changes: Sequence[Change]
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything that a report says; sections without content do not appear."""
+    """Everything that a report says; sections without content do not appear.
+
+    `explained` names the class that the overlays speak for, None where each speaks for the class predicted;
+    `suspects` and `copies` show the first of `suspect_groups` and `copy_groups`.
+    """
 
     created: str
     evaluation: Evaluation
@@ -147,11 +163,18 @@ class ReportContent:
     seconds: Mapping[str, float]
     finding: Finding | None = None
     curves: Mapping[str, Sequence[EpochFigures]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
     worst_errors: Sequence[Picture] = ()
+    surest_hits: Sequence[Picture] = ()
+    explained: str | None = None
     copies: Sequence[CopyGroup] = ()
+    copy_groups: int = 0
     rejects: Sequence[Reject] = ()
     suspects: Sequence[Picture] = ()
+    suspect_groups: int = 0
+    leak: Leak | None = None
+    balance: ClassBalance | None = None
     shortcuts: Sequence[Shortcut] = ()
     second_looks: Sequence[SecondLook] = ()
     comparison: Comparison | None = None
-    changes: Sequence[Change] = ()
+    history: History | None = None

@@ -64,7 +64,7 @@ def decide(
     recall_reached, reasons = _recall_check(evaluation, settings)
     beaten = None
     if champion_comparison is None:
-        reasons.append(incomparable or "no model is served yet: the bar on recall decides alone")
+        reasons.append(incomparable or "no model was served before: the bar on recall decides alone")
     else:
         beaten, more = _champion_check(champion_comparison, settings)
         reasons += more

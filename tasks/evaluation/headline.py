@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.content import ReportContent
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.shortcuts import ALL_FACTS
 
 PROTOCOLS = {
     "cross_validation": "cross-validation: each image was predicted by a model that had seen neither it nor a "
@@ -15,6 +17,14 @@ PROTOCOLS = {
     "cover that part only",
     "given_split": "given split: the figures cover the test images that the data set itself names",
 }
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One thing to be careful about, and the section that says more."""
+
+    words: str
+    anchor: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Headline:
     alarms_sure: str
     served: str
     whose: str
+    cautions: list[Caution]
 
 
 def headline(content: ReportContent) -> Headline:
@@ -37,7 +48,9 @@ def headline(content: ReportContent) -> Headline:
     if evaluation.n_groups < evaluation.n:
         tested += f", in {evaluation.n_groups} independent groups"
     words = _binary_words(content) if evaluation.positive_class is not None else _many_class_words(evaluation)
-    return Headline(tested, *words, served=_served(content), whose=_whose(content))
+    return Headline(
+        tested, *words, served=_served(content), whose=_whose(content), cautions=_cautions(content)
+    )
 
 
 def _binary_words(content: ReportContent) -> tuple[str, str, str, str]:
@@ -90,6 +103,41 @@ def _served(content: ReportContent) -> str:
     return f"Version {serving.champion_version} stays in service: version {serving.version} was refused."
 
 
+def _cautions(content: ReportContent) -> list[Caution]:
+    found = []
+    raised = [shortcut for shortcut in content.shortcuts if shortcut.warning]
+    if raised:
+        # The facts themselves first, all of them together last.
+        ordered = sorted(raised, key=lambda found: (found.fact == ALL_FACTS, -(found.auc.value or 0.0)))
+        named = ", ".join(f"{shortcut.fact} (AUC {shortcut.auc.value:.2f})" for shortcut in ordered)
+        found.append(
+            Caution(
+                f"Trivial facts predict the label without a look at the finding: {named}. The figures may rest "
+                "on them in part, and would then not hold elsewhere.",
+                "shortcuts",
+            )
+        )
+    found += [Caution(warning, "data") for warning in content.balance.warnings] if content.balance else []
+    if content.leak is not None and content.leak.test_files_with_copies:
+        found.append(
+            Caution(
+                f"{content.leak.test_files_with_copies} of the {content.leak.test_files} test images have a copy among "
+                "the training images that were given with them; the model did not learn from those.",
+                "second-looks",
+            )
+        )
+    if content.suspect_groups:
+        one = content.suspect_groups == 1
+        found.append(
+            Caution(
+                f"{content.suspect_groups} {'image may be' if one else 'images may be'} labelled wrongly; a person "
+                "should look. Nothing was left out for it.",
+                "suspects",
+            )
+        )
+    return found
+
+
 def _whose(content: ReportContent) -> str:
     serving = content.serving
     many = serving.n_members > 1
@@ -104,3 +152,18 @@ def _whose(content: ReportContent) -> str:
         f"figures are those of its {serving.n_members} members, each on the images that it never saw. They stand "
         f"for what version {serving.version} can be expected to do; they did not measure it."
     )
+
+
+def comparison_words(comparison: Comparison) -> str:
+    """Which of the two is the better one, if that can be told."""
+    difference = comparison.auc_difference
+    champion = f"version {comparison.champion_version}"
+    if difference.value is None or difference.lower is None or difference.upper is None:
+        return f"Which is better cannot be told: {difference.reason}."
+    span = f"{difference.value:+.3f}, 95 % interval {difference.lower:+.3f} to {difference.upper:+.3f}"
+    span = span.replace("-", "−")
+    if difference.lower > 0:
+        return f"This model tells the images apart better than {champion} (AUC {span})."
+    if difference.upper < 0:
+        return f"{champion.capitalize()} tells the images apart better than this model (AUC {span})."
+    return f"Neither is shown to be better: the difference in AUC ({span}) may be chance."

@@ -303,10 +303,32 @@ def _macro_figures(per_class: list[ClassFigures], samples: _Samples, n: int) -> 
         if len(values) < len(parts):
             missing = next(part.reason for part in parts if part.value is None)
             return intervals.undefined(f"undefined for a class: {missing}", n)
-        return _from_samples(float(np.mean(values)), replicates[name], n, "every class")
+        sampled = _from_samples(float(np.mean(values)), replicates[name], n, "every class")
+        return _wider(sampled, parts, n) if replicates[name].size else sampled
 
     recall = intervals.mean_of_proportions([figures.recall for figures in per_class], n)
     return MacroFigures(recall=recall, **{name: mean(name) for name in replicates})
+
+
+def _wider(sampled: Estimate, parts: list[Estimate], n: int) -> Estimate:
+    """The wider of the bootstrap and the rule for means.
+
+    The bootstrap knows that the classes share images, but has no width where nothing is wrong; the rule has one.
+    """
+    if any(part.lower is None for part in parts):
+        return sampled
+    combined = intervals.mean_of_proportions(parts, n)
+    if combined.lower is None or combined.upper is None:
+        return sampled
+    if sampled.lower is None or sampled.upper is None:
+        return combined
+    return sampled.model_copy(
+        update={
+            "lower": min(sampled.lower, combined.lower),
+            "upper": max(sampled.upper, combined.upper),
+            "method": "wider of bootstrap over groups and MOVER",
+        }
+    )
 
 
 def _calibration_error(data: _Outcomes, positive: int | None) -> float:

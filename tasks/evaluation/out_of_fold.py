@@ -1,5 +1,6 @@
 """From out-of-fold logits to honest probabilities and labels: nothing is fitted on what it is applied to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,16 @@ class HonestPredictions:
     probabilities: Floats
     predicted: Ints
     thresholds: Floats
+    rules: Mapping[int, OperatingRule]
     served: OperatingRule
+
+    def applied_to(self, logits: Floats, folds: Ints, positive: int | None) -> tuple[Floats, Ints]:
+        """The same rules on other logits (n, classes) of the same images: probabilities and predictions as above."""
+        probabilities, predicted = np.zeros_like(logits), np.zeros(len(logits), dtype=np.int64)
+        for fold, rule in self.rules.items():
+            own = folds == fold
+            probabilities[own], predicted[own] = rule.apply(logits[own], positive)
+        return probabilities, predicted
 
 
 def judge(
@@ -71,19 +81,20 @@ def judge(
     cross = reported_folds == every_fold
     probabilities, predicted = np.zeros((n, n_classes)), np.zeros(n, dtype=np.int64)
     thresholds = np.full(n, np.nan)
+    rules: dict[int, OperatingRule] = {}
     for fold in sorted(reported_folds & every_fold):
         own = folds == fold
         others = (~own if cross else ~np.isin(folds, list(reported_folds))) & ~straddling
         if (own & others).any():
             raise LeakageError(f"fold {fold} would choose its own threshold", cure="report this as a defect")
-        rule = fit_rule(labels[others], logits[others], positive, recall_target)
+        rule = rules[fold] = fit_rule(labels[others], logits[others], positive, recall_target)
         probabilities[own], predicted[own] = rule.apply(logits[own], positive)
         if rule.threshold is not None:
             thresholds[own] = rule.threshold
     reported = np.isin(folds, list(reported_folds))
     usable = ~straddling if cross else ~reported & ~straddling
     served = fit_rule(labels[usable], logits[usable], positive, recall_target)
-    return HonestPredictions(reported, probabilities, predicted, thresholds, served)
+    return HonestPredictions(reported, probabilities, predicted, thresholds, rules, served)
 
 
 def fit_rule(labels: Ints, logits: Floats, positive: int | None, recall_target: float) -> OperatingRule:

@@ -7,21 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image
 
 from tasks.evaluation import plots
 from tasks.evaluation.calibration import reliability_curve
-from tasks.evaluation.content import CopyGroup, ReportContent
-from tasks.evaluation.headline import PROTOCOLS, headline
+from tasks.evaluation.content import ReportContent
+from tasks.evaluation.headline import PROTOCOLS, comparison_words, headline
+from tasks.evaluation.icons import hundred_dots
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
 from tasks.evaluation.threshold import OperatingPoint, operating_point, trade_off
 
-MOST_PICTURES = 12
-MOST_SUSPECTS = 24
-MOST_COPY_GROUPS = 12
-MOST_PICTURES_A_GROUP = 6
 MOST_REJECTS = 100
 MOST_CLASSES = 30
 THUMBNAIL_PX = 200
@@ -70,6 +67,7 @@ def render_page(content: ReportContent) -> str:
         interval_of_difference=interval_of_difference,
         signed=signed,
         jpeg=jpeg,
+        dots=dots,
         capitalize_first=lambda text: text[:1].upper() + text[1:],
     )
     return environment.get_template("page.html.j2").render(
@@ -81,14 +79,9 @@ def render_page(content: ReportContent) -> str:
         plots=report_plots(content),
         points=operating_points(content),
         per_class=hardest_classes(content.evaluation),
-        copies=[_shortened(group) for group in content.copies[:MOST_COPY_GROUPS]],
+        comparison_words=comparison_words,
         sections=_sections(content),
-        limits={
-            "pictures": MOST_PICTURES,
-            "suspects": MOST_SUSPECTS,
-            "copies": MOST_COPY_GROUPS,
-            "rejects": MOST_REJECTS,
-        },
+        most_rejects=MOST_REJECTS,
     )
 
 
@@ -105,7 +98,9 @@ def report_plots(content: ReportContent) -> dict[str, list[Plot]]:
         )
         if content.serving.figures_of == "members":
             caption = "Thin lines are single members, thick ones their mean."
-        found["training"].append(_plot(curves, "Loss and AUC by epoch", caption, wide=True))
+        validated = any(row.validation_auc is not None for rows in content.curves.values() for row in rows)
+        title = "Loss and AUC by epoch" if validated else "Loss by epoch"
+        found["training"].append(_plot(curves, title, caption, wide=validated))
     if evaluation.positive_class is None:
         by_class = plots.roc_curves_by_class(
             predictions.labels, predictions.probabilities, evaluation.classes
@@ -184,12 +179,6 @@ def _plot(svg: str, title: str, caption: str, *, wide: bool = False) -> Plot:
     return Plot(Markup(svg), title, caption, wide)  # noqa: S704
 
 
-def _shortened(group: CopyGroup) -> CopyGroup:
-    more = len(group.pictures) - MOST_PICTURES_A_GROUP
-    note = group.note if more <= 0 else f"{group.note} ({more} more not shown)".strip()
-    return CopyGroup(group.pictures[:MOST_PICTURES_A_GROUP], note)
-
-
 def _sections(content: ReportContent) -> list[tuple[str, str]]:
     """Anchors of the sections that appear."""
     present = [
@@ -198,12 +187,12 @@ def _sections(content: ReportContent) -> list[tuple[str, str]]:
         ("champion", "Champion", content.comparison is not None),
         ("threshold", "Threshold", content.serving.threshold is not None),
         ("calibration", "Calibration", True),
-        ("errors", "Worst errors", bool(content.worst_errors)),
+        ("errors", "Errors and hits", bool(content.worst_errors or content.surest_hits)),
         ("suspects", "Suspect labels", bool(content.suspects)),
         ("data", "Data", True),
         ("shortcuts", "Shortcuts", bool(content.shortcuts)),
-        ("training", "Training", bool(content.curves)),
-        ("changes", "Changes", bool(content.changes)),
+        ("training", "Training", bool(content.curves or content.notes)),
+        ("changes", "Changes", content.history is not None),
         ("provenance", "Provenance", True),
         ("glossary", "Glossary", True),
     ]
@@ -249,6 +238,11 @@ def interval_of_share(figure: Estimate) -> str:
     if figure.lower is None or figure.upper is None:
         return figure.reason or "–"
     return f"{100 * figure.lower:.1f} to {100 * figure.upper:.1f}{_PER_CENT}"
+
+
+def dots(rate: Estimate, title: str) -> Markup:
+    """A hundred dots for the errors of a rate, or nothing where it has no interval."""
+    return Markup(hundred_dots(rate, str(escape(title))) or "")  # noqa: S704 - numbers and an escaped title
 
 
 def jpeg(pixels: npt.NDArray[np.uint8]) -> str:

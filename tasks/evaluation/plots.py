@@ -217,13 +217,15 @@ def reliability_diagram(points: Sequence[ReliabilityPoint], *, name: str = "reli
 
 
 def training_curves(members: Mapping[str, Sequence[EpochFigures]], *, name: str = "training") -> str:
-    """Loss and validation AUC by epoch; thin lines are single members, thick ones their mean."""
-    with drawing(8.6, 3.2) as figure:
-        left, right = figure.subplots(1, 2)
+    """Loss and, where there is any, validation AUC by epoch; thin lines are single members, thick ones their mean."""
+    validated = any(row.validation_auc is not None for rows in members.values() for row in rows)
+    with drawing(8.6 if validated else 4.6, 3.2) as figure:
+        left, *right = figure.subplots(1, 2 if validated else 1, squeeze=False)[0]
         _by_epoch(left, members, "train_loss", label="training", colour=BLUE)
         _by_epoch(left, members, "validation_loss", label="validation", colour=VERMILION)
-        _by_epoch(right, members, "validation_auc", label="validation", colour=VERMILION)
-        for axes, label in ((left, "loss"), (right, "AUC")):
+        for axes in right:
+            _by_epoch(axes, members, "validation_auc", label="validation", colour=VERMILION)
+        for axes, label in zip([left, *right], ("loss", "AUC"), strict=False):
             axes.set(xlabel="epoch", ylabel=label)
             axes.grid(True)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -35,6 +35,11 @@ class Aliases(_Frozen):
 
     def previous_champion(self) -> str | None:
         """The champion that a rollback returns to: each rollback undoes one promotion."""
+        past = self.former_champions()
+        return past[-1] if past else None
+
+    def former_champions(self) -> tuple[str | None, ...]:
+        """What rollbacks return to, one after the other from the last; None where there was no champion."""
         past: list[str | None] = []
         for change in self.history:
             if change.alias == "champion":
@@ -42,7 +47,18 @@ class Aliases(_Frozen):
                     past.append(change.before)
                 elif past:
                     past.pop()
-        return past[-1] if past else None
+        return tuple(past)
+
+    def last_opponent(self) -> str | None:
+        """What the champion of today replaced, by promotion or rollback: what it is compared with."""
+        return next(
+            (
+                change.before
+                for change in reversed(self.history)
+                if change.alias == "champion" and change.after == self.champion
+            ),
+            None,
+        )
 
     def named(self, alias: str) -> str | None:
         """The version that `champion` or `challenger` names."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from tasks.models.manifest import (
     WEIGHTS_FILE,
     BundleManifest,
 )
+from tasks.models.runtimes import Precision, faster_runtime
 from tasks.models.training_images import TrainingImages
 
 __all__ = ["Bundle", "Prediction", "Rejected", "load_bundle", "probabilities"]
@@ -55,8 +56,14 @@ class Rejected:
 class Bundle:
     """A loaded bundle; see `load_bundle`. Its methods may be called from several threads."""
 
-    def __init__(self, files: BundleFiles, manifest: BundleManifest, threads: int | None = None) -> None:
-        self.manifest = manifest
+    def __init__(
+        self,
+        files: BundleFiles,
+        manifest: BundleManifest,
+        threads: int | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        self.manifest, self.precision = manifest, precision
         self._files = files
         self._threads = threads or available_cpus()
         self._graphs: dict[str, Graph] = {}
@@ -100,9 +107,9 @@ class Bundle:
     def class_maps(self, pixels: NDArray[np.uint8], member: int | None = None) -> NDArray[np.float32] | None:
         """How much each place of the image speaks for each class: float32 (N, C, h, w), or None.
 
-        Of the served model, or of one member. Upright, averaged over the test views; the mean over the places is the logits (Zhou et al. 2016,
-        Learning Deep Features for Discriminative Localization). None where the network does not end in a
-        global average and a linear head.
+        Of the served model, or of one member. Upright, averaged over the test views; the mean over the places is
+        the logits (Zhou et al. 2016, Learning Deep Features for Discriminative Localization). None where the
+        network does not end in a global average and a linear head.
 
         Raises:
             BundleError: no such member, or its graph is missing or damaged.
@@ -125,14 +132,16 @@ class Bundle:
     def decide(self, logits: NDArray[np.floating]) -> list[Prediction]:
         """From logits (N, C) to calibrated probabilities and a label for each row.
 
-        Of two classes with a threshold, the positive one is named at or above it; else the most probable.
+        With a threshold, the positive class is named at or above it, else the likeliest other; without, the likeliest.
         """
         facts = self.manifest
         rows = probabilities(logits, facts.temperature)
         chosen = rows.argmax(axis=1)
         if facts.threshold is not None and facts.positive_class is not None:
             positive = facts.classes.index(facts.positive_class)
-            chosen = np.where(rows[:, positive] >= facts.threshold, positive, 1 - positive)
+            others = rows.copy()
+            others[:, positive] = -1.0
+            chosen = np.where(rows[:, positive] >= facts.threshold, positive, others.argmax(axis=1))
         return [
             Prediction(facts.classes[index], dict(zip(facts.classes, row.tolist(), strict=True)))
             for index, row in zip(chosen.tolist(), rows, strict=True)
@@ -200,7 +209,7 @@ class Bundle:
         if name in self.manifest.outer_weights:
             self._files.path(WEIGHTS_FILE)
         path = self._files.path(name)
-        graph = Graph(path, self._threads)
+        graph = Graph(path, self._threads, self.precision)
         expected = (self.manifest.preprocessing.size_px, len(self.manifest.classes))
         if (graph.size_px, graph.n_classes) != expected:
             raise BundleError(
@@ -220,16 +229,21 @@ def load_bundle(
     options: Mapping[str, Any] | None = None,
     cache_root: Path | None = None,
     threads: int | None = None,
+    precision: Precision | Literal["accepted"] = "float32",
 ) -> Bundle:
     """Load a bundle from a folder or any fsspec URL; a remote one is kept below `cache_root`, file by file.
 
     The schema is checked first, and each file's SHA-256 before the file is used. Only what is used is fetched:
     the served graph now, members and the record of training images when they are asked for. `options` are the
-    store's (default: from the environment); `threads` those of ONNX Runtime and of decoding.
+    store's (default: from the environment); `threads` the images computed and decoded at once. With the precision
+    `accepted`, bfloat16 is used where the bundle's evaluation accepted it and this machine is fast in it.
 
     Raises:
         BundleError: no bundle is there, it is damaged or incomplete, or its schema is another version's.
         ConfigError, AccessDenied: the URL cannot be used.
     """
     files = BundleFiles(Workspace(str(uri), options), cache_root or default_cache_root())
-    return Bundle(files, files.manifest, threads)
+    if precision == "accepted":
+        faster = files.manifest.faster
+        precision = "bfloat16" if faster and faster.accepted and faster_runtime() else "float32"
+    return Bundle(files, files.manifest, threads, precision)

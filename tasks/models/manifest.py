@@ -89,6 +89,19 @@ class Member(_Frozen):
     file: FileName = Field(description="Its graph, below the bundle.")
 
 
+class FasterPrecision(_Frozen):
+    """How the graphs do in bfloat16, on the very images and thresholds of the evaluation in float32."""
+
+    precision: Literal["bfloat16"] = "bfloat16"
+    runtime: str = Field(description="Name and version of what computed it.")
+    n: int = Field(ge=1, description="Images compared.")
+    auc_difference: float | None = Field(description="AUC in bfloat16 less that in float32.")
+    accuracy_difference: float = Field(description="Accuracy likewise.")
+    recall_difference: float | None = Field(description="Recall of the positive class likewise.")
+    specificity_difference: float | None = Field(description="Specificity likewise.")
+    accepted: bool = Field(description="Whether the figures are kept, so that an endpoint may use it.")
+
+
 class BundleFacts(_Frozen):
     """What is known before the graphs are written."""
 
@@ -107,7 +120,7 @@ class BundleFacts(_Frozen):
         default=None,
         ge=0,
         le=1,
-        description="Of two classes, the positive one is named at or above this calibrated probability; "
+        description="The positive class is named at or above this calibrated probability, else the likeliest other; "
         "None names the more probable.",
     )
     temperature: float = Field(default=1.0, gt=0, description="Logits are divided by it before the softmax.")
@@ -119,6 +132,9 @@ class BundleFacts(_Frozen):
     metrics: dict[str, JsonValue] = Field(
         default_factory=dict, description="The evaluation, by images that no judged member saw."
     )
+    faster: FasterPrecision | None = Field(
+        default=None, description="The faster precision, where evaluation could try it."
+    )
     git_commit: str | None = Field(default=None, description="Commit of the training code.")
 
     @model_validator(mode="after")
@@ -127,8 +143,8 @@ class BundleFacts(_Frozen):
             raise ValueError(f"classes {self.classes} hold a name twice")
         if self.positive_class is not None and self.positive_class not in self.classes:
             raise ValueError(f"positive class {self.positive_class!r} is none of {self.classes}")
-        if self.threshold is not None and (len(self.classes) != 2 or self.positive_class is None):
-            raise ValueError("a threshold needs two classes and a positive one")
+        if self.threshold is not None and self.positive_class is None:
+            raise ValueError("a threshold needs a positive class")
         return self
 
 
@@ -211,7 +227,7 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> None:
 
 
 def amended(manifest: BundleManifest, **changes: Any) -> BundleManifest:
-    """A manifest with what evaluation found (threshold, temperature, metrics), validated anew.
+    """A manifest with what evaluation found (threshold, temperature, metrics, faster), validated anew.
 
     Raises:
         ValueError: the changed manifest does not fit the schema.
@@ -220,7 +236,7 @@ def amended(manifest: BundleManifest, **changes: Any) -> BundleManifest:
 
 
 def amend(folder: Path, **changes: Any) -> BundleManifest:
-    """Put what evaluation found (threshold, temperature, metrics) into a bundle that is not yet published.
+    """Put what evaluation found (threshold, temperature, metrics, faster) into a bundle that is not yet published.
 
     Raises:
         BundleError: the folder holds no readable bundle.

@@ -99,6 +99,37 @@ class Registry:
         progress(len(files) + 1, len(files) + 1, "files")
         return version
 
+    def unpublish(self, name: str, version: str) -> None:
+        """Remove a version that no alias names; its number is not given again. Half-removed ones go too.
+
+        `bundle.json` goes first, so that nobody reads a part; it is put back if an alias came to name the version
+        at that very moment.
+
+        Raises:
+            RegistryError: an alias names it.
+        """
+        folder = f"{_folder(name)}/{version}"
+        manifest = f"{folder}/{BUNDLE_FILE}"
+        self._refuse_named(name, version)
+        if self._workspace.exists(manifest):
+            content = self._workspace.read(manifest)
+            self._workspace.delete(manifest)
+            try:
+                self._refuse_named(name, version)
+            except RegistryError:
+                self._workspace.write(manifest, content)
+                raise
+        for path in self._workspace.list(folder):
+            self._workspace.delete(path)
+
+    def _refuse_named(self, name: str, version: str) -> None:
+        aliases = self.aliases(name)
+        if version in (aliases.champion, aliases.challenger):
+            raise RegistryError(
+                f"{version} of {name} is in use: it is the champion or the challenger",
+                cure="promote another version first",
+            )
+
     def aliases(self, name: str) -> Aliases:
         """A model's aliases with their history; empty before the first change.
 

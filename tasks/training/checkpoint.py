@@ -17,9 +17,10 @@ FILE = "checkpoint.pt"
 def save_checkpoint(folder: Path, fingerprint: str, state: dict[str, Any]) -> None:
     """Write the state, replacing the former one at once. `fingerprint` names all that the training depends on."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{uuid4().hex}.tmp"  # torch refuses a name that begins with a dot
+    temporary = folder / f".{uuid4().hex}"
     try:
-        torch.save({"fingerprint": fingerprint, "state": state}, temporary)
+        with temporary.open("xb") as file:  # torch's own file writing does not tell that a disk is full
+            torch.save({"fingerprint": fingerprint, "state": state}, file)
         temporary.replace(folder / FILE)
     finally:
         temporary.unlink(missing_ok=True)

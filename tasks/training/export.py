@@ -174,7 +174,7 @@ class _Graphs:
             self._architectures[name] = traced[key]
 
     def write(self, file: str, parts: Sequence[str]) -> None:
-        """One graph: the mean of the parts' logits, over the test views; of the served one also their class maps."""
+        """One graph: the mean of the parts' logits and, where they have any, class maps, over the test views."""
         facts = self._facts
         if file != GRAPH_FILE or self._size_bytes(parts) > self._embed_limit_bytes:
             self.outer.add(file)
@@ -193,7 +193,7 @@ class _Graphs:
             if first < n_stages:
                 features = maps = self._add(builder, file, name, (first, n_stages), start, prefix)
             logits.append(self._add(builder, file, name, (max(first, n_stages), -1), features, prefix))
-            if file == GRAPH_FILE and has_class_maps(self._networks[name]):
+            if has_class_maps(self._networks[name]):
                 head = [self._weight(file, name, prefix, f"head.{part}") for part in ("weight", "bias")]
                 class_maps.append(builder.class_maps(maps, *head))
         model = builder.finish(

@@ -146,7 +146,9 @@ class Trainer:
         """Train on every image once; answer the mean loss."""
         state = self._state
         view = (self._run * self._settings.epochs + state.epoch) % self._recipe.views
-        order = np.random.default_rng([self._seed, self._run, state.epoch]).permutation(len(self._train.labels))
+        order = np.random.default_rng([self._seed, self._run, state.epoch]).permutation(
+            len(self._train.labels)
+        )
         self._tail.train()
         for module in self._tail.modules():
             if isinstance(module, _BatchNorm) and self._frozen_norm:

@@ -1,5 +1,6 @@
 """The catalogue, from files to a table with groups and folds."""
 
+import dataclasses
 import hashlib
 import io
 import threading
@@ -15,20 +16,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.data.catalogue import (
-    CATALOGUE_COLUMNS,
-    CatalogueTable,
-    ContentFeatures,
+from tasks.data.catalogue import build_catalogue, contents_to_compare
+from tasks.data.catalogue_table import CATALOGUE_COLUMNS, CatalogueTable
+from tasks.data.folds import FoldLedger
+from tasks.data.images import DecodeLimits
+from tasks.data.inspection import (
     ImageFile,
     InspectedImages,
-    NearCopyRule,
-    build_catalogue,
+    inspect,
     inspect_images,
     inspections_from_parquet,
     inspections_to_parquet,
 )
-from tasks.data.folds import FoldLedger
-from tasks.data.images import DecodeLimits
+from tasks.data.near_copies import NearCopyRule, find_copies
+from tasks.data.pair_table import NEAR_PAIR_COLUMNS
 from tasks.data.usability import check_usable
 from tasks.errors import ConfigError, DataSetUnusable, StoreUnreachable, TooManyRejects, WorkspaceError
 
@@ -79,7 +80,7 @@ class Store:
         return inspect_images(self.files, self.read, DecodeLimits(), **options)
 
     def table(self, n_folds: int = 3, ledger: FoldLedger | None = None) -> CatalogueTable:
-        return build_catalogue(self.inspected(), ledger or FoldLedger(n_folds))[0]
+        return build_catalogue(self.inspected(), ledger or FoldLedger(n_folds)).table
 
 
 def varied_store() -> Store:
@@ -138,6 +139,36 @@ def test_copies_stand_in_one_group() -> None:
     assert summary.images_by_class == {"no": 6, "yes": 9}
     assert summary.groups_by_fold == [{"no": 2, "yes": 2}] * 3
     assert table.classes == ("no", "yes")
+
+
+def test_near_pairs_name_what_is_near_and_how_near() -> None:
+    store = varied_store()
+    a = store.add("no/p1 a.png", encoded(slice_like(80)), "no", group="patient 1")
+    b = store.add("no/p1 b.png", encoded(slice_like(81)), "no", group="patient 1")
+    files = {file.path: file.sha256 for file in store.files}
+    pairs = build_catalogue(store.inspected(), FoldLedger(3)).near_pairs
+    assert {name: str(kind) for name, kind in pairs.dtypes.items()} == NEAR_PAIR_COLUMNS
+    named = pairs[["path_a", "path_b", "by"]].values.tolist()
+    assert {(frozenset((path_a, path_b)), by) for path_a, path_b, by in named} == {
+        (frozenset(("yes/Bild 1 ä.PNG", "yes/same pixels.jpg")), "pixels"),
+        (frozenset(("yes/Bild 3 ä.PNG", "yes/recompressed.jpeg")), "hash"),
+        (frozenset((a.path, b.path)), "key"),
+    }
+    distance = dict(zip(pairs["by"].tolist(), pairs["hash_distance"].tolist(), strict=True))
+    assert distance["pixels"] == 0
+    assert distance["hash"] <= 20 < distance["key"]
+    assert pairs["cosine"].isna().all()
+    assert (pairs["path_a"].map(files) == pairs["sha256_a"]).all()
+    assert (pairs["sha256_a"] < pairs["sha256_b"]).all()
+
+
+def test_intensities_of_the_picture_and_its_border() -> None:
+    pixels = np.zeros((60, 100, 3), dtype=np.uint8)
+    pixels[3:-3, 3:-3] = 200
+    facts = inspect(encoded(pixels), DecodeLimits())
+    assert facts.border_intensity == 0
+    assert facts.mean_intensity == pytest.approx(200 * 54 * 94 / 6000)
+    assert inspect(encoded(255 - pixels), DecodeLimits()).border_intensity == 255
 
 
 def test_each_content_is_read_once_and_unlabelled_ones_not() -> None:
@@ -233,43 +264,49 @@ def test_a_given_split_and_its_overlaps() -> None:
     check_usable(table, "yes", 0.1)
 
 
-def test_features_join_what_the_hash_misses_and_may_be_partial() -> None:
+def test_known_copies_join_what_the_hash_misses() -> None:
     store = Store()
-    files = [store.add(f"a/{seed}.png", encoded(slice_like(seed)), "a") for seed in range(30)]
-    features = np.random.default_rng(0).normal(size=(20, 64)).astype(np.float32)
-    features[4] = features[3] * 1.01
-    names = tuple(file.sha256 for file in files[:19])
-    table, _ = build_catalogue(
-        store.inspected(), FoldLedger(3), features=ContentFeatures((*names, "not in the store"), features)
+    for seed in range(30):
+        store.add(f"a/{seed}.png", encoded(slice_like(seed)), "a")
+    inspected, ledger = store.inspected(), FoldLedger(3)
+    nodes = contents_to_compare(inspected, ledger)
+    copies = find_copies(nodes, NearCopyRule(max_hash_distance=0))
+    assert build_catalogue(inspected, ledger, copies=copies).table.groups == 30
+    joined = dataclasses.replace(
+        copies,
+        pairs=np.array([[3, 4]]),
+        hash_distance=np.array([99]),
+        cosine=np.array([0.8], dtype=np.float32),
+        alignment=np.array([0.9], dtype=np.float32),
     )
-    assert table.groups == 29
-    assert row(table, "a/3.png")["group"] == row(table, "a/4.png")["group"]
-    strict = NearCopyRule(max_hash_distance=0, min_feature_cosine=1.0)
-    apart, _ = build_catalogue(
-        store.inspected(), FoldLedger(3), features=ContentFeatures(names, features[:19]), rule=strict
-    )
-    assert apart.groups == 30
+    built = build_catalogue(inspected, ledger, copies=joined)
+    assert built.table.groups == 29
+    assert built.near_pairs[["sha256_a", "sha256_b", "by", "cosine", "alignment"]].values.tolist() == [
+        [nodes[3].sha256, nodes[4].sha256, "features", 0.8, 0.9]
+    ]
 
 
 @given(order=st.permutations(range(19)), threads=st.integers(1, 5))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_neither_row_order_nor_threads_change_anything(order: list[int], threads: int) -> None:
     store = varied_store()
-    expected, ledger = build_catalogue(store.inspected(), FoldLedger(3))
+    expected = build_catalogue(store.inspected(), FoldLedger(3))
     store.files = [store.files[i] for i in order]
-    found, other = build_catalogue(store.inspected(threads=threads), FoldLedger(3))
-    pd.testing.assert_frame_equal(found.frame, expected.frame)
-    pd.testing.assert_frame_equal(found.rejects, expected.rejects)
-    assert found.digest == expected.digest
-    assert ledger.to_bytes() == other.to_bytes()
+    found = build_catalogue(store.inspected(threads=threads), FoldLedger(3))
+    pd.testing.assert_frame_equal(found.table.frame, expected.table.frame)
+    pd.testing.assert_frame_equal(found.table.rejects, expected.table.rejects)
+    pd.testing.assert_frame_equal(found.near_pairs, expected.near_pairs)
+    assert found.table.digest == expected.table.digest
+    assert found.ledger.to_bytes() == expected.ledger.to_bytes()
 
 
 def test_growth_keeps_folds_and_changes_the_digest() -> None:
     store = varied_store()
-    first, ledger = build_catalogue(store.inspected(), FoldLedger(3))
+    before = build_catalogue(store.inspected(), FoldLedger(3))
+    first = before.table
     for seed in range(100, 140):
         store.add(f"new/{seed}.png", encoded(slice_like(seed)), "no" if seed % 2 else "yes")
-    second, _ = build_catalogue(store.inspected(), ledger)
+    second = build_catalogue(store.inspected(), before.ledger).table
     merged = first.frame.merge(second.frame, on="path", suffixes=("", "_later"))
     assert len(merged) == len(first.frame)
     assert (merged["fold"] == merged["fold_later"]).all()
@@ -339,6 +376,52 @@ def test_an_unknown_positive_class() -> None:
         check_usable(small({"yes": 5, "no": 5}), "tumor", 0.1)
 
 
+def test_a_class_in_too_few_groups_is_named_and_many_of_them_are_not_all_listed() -> None:
+    with pytest.raises(DataSetUnusable) as caught:
+        check_usable(small({"fine": 4} | {f"rare {i:02d}": 1 for i in range(8)}), None, 0.1)
+    message = str(caught.value)
+    assert "'rare 00' has 1 independent groups" in message
+    assert "'rare 04'" in message
+    assert "'rare 05'" not in message
+    assert "and 3 more of 9 classes" in message
+    assert "'fine' has" not in message
+
+
+def test_a_group_that_swallows_the_data_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = small({"yes": 4, "no": 4}, copies=1)
+    frame = table.frame.copy()
+    frame.loc[:4, "group"] = "gone too far"
+    swallowed = CatalogueTable(frame, table.rejects, 3)
+    check_usable(swallowed, "yes", 0.1, max_group_fraction=0.05)
+    monkeypatch.setattr("tasks.data.usability.ABSURD_GROUP", 4)
+    with pytest.raises(DataSetUnusable, match="holds 5 of 8 contents") as caught:
+        check_usable(swallowed, "yes", 0.1, max_group_fraction=0.05)
+    assert "max_group_fraction" in caught.value.cure
+    check_usable(swallowed, "yes", 0.1, max_group_fraction=0.7)
+
+
+def test_what_was_looked_at_is_kept_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.data.inspection.KEPT_TOGETHER", 5)
+    store = varied_store()
+    kept: list[dict[str, Any]] = []
+
+    def fail_late(path: str) -> bytes:
+        if path == "yes/Bild 9 ä.PNG":
+            raise StoreUnreachable(f"{path} cannot be read", cure="check the network")
+        return store.read(path)
+
+    with pytest.raises(StoreUnreachable):
+        inspect_images(
+            store.files, fail_late, DecodeLimits(), keep=lambda found: kept.append(dict(found)), threads=1
+        )
+    known = {sha256: found for part in kept for sha256, found in part.items()}
+    assert len(known) == 14
+    assert [len(part) for part in kept] == [5, 5, 4]
+    store.reads.clear()
+    store.inspected(known=known)
+    assert len(store.reads) == 3
+
+
 def brain_files(root: Path) -> list[ImageFile]:
     paths = [*sorted(root.glob("no/*")), *sorted(root.glob("yes/*"))]
     return [
@@ -356,7 +439,8 @@ def test_brain_mri(brain_mri: Path) -> None:
     inspected = inspect_images(
         brain_files(brain_mri), lambda path: (brain_mri / path).read_bytes(), DecodeLimits()
     )
-    table, ledger = build_catalogue(inspected, FoldLedger(5))
+    built = build_catalogue(inspected, FoldLedger(5))
+    table = built.table
     summary = table.summary()
     assert (summary.images, summary.contents, summary.exact_copies) == (253, 228, 25)
     assert (summary.groups, summary.conflicts, summary.label_disagreements) == (208, 0, {})
@@ -378,5 +462,5 @@ def test_brain_mri(brain_mri: Path) -> None:
         counts = [fold[label] for fold in by_fold]
         assert max(counts) - min(counts) <= 3
     check_usable(table, "yes", 0.0)
-    again, same = build_catalogue(inspected, FoldLedger.from_bytes(ledger.to_bytes(), 5))
-    assert (again.digest, same.to_bytes()) == (table.digest, ledger.to_bytes())
+    again = build_catalogue(inspected, FoldLedger.from_bytes(built.ledger.to_bytes(), 5))
+    assert (again.table.digest, again.ledger.to_bytes()) == (table.digest, built.ledger.to_bytes())

@@ -14,7 +14,6 @@ from PIL import Image
 from tasks.data.duplicates import (
     dhash,
     group_by_pairs,
-    near_pairs_by_features,
     near_pairs_by_hash,
     pairs_by_key,
 )
@@ -70,33 +69,9 @@ def test_hash_pairs_are_all_pairs_within_the_distance(hashes: NDArray[np.uint8],
     assert set(found) == expected
 
 
-def test_blocks_miss_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 256, (50, 32), dtype=np.uint8)
-    hashes[[3, 20, 49]] = hashes[7]
-    features = rng.normal(size=(50, 24)).astype(np.float32)
-    features[[3, 20, 49]] = features[7]
-    whole = near_pairs_by_hash(hashes), near_pairs_by_features(features, 0.99)
-    assert as_partition(group_by_pairs(50, whole[0])) == as_partition(group_by_pairs(50, whole[1]))
-    monkeypatch.setattr("tasks.data.duplicates._BLOCK_CELLS", 170)
-    assert np.array_equal(near_pairs_by_hash(hashes), whole[0])
-    assert np.array_equal(near_pairs_by_features(features, 0.99), whole[1])
-    assert set(whole[0].ravel().tolist()) == {3, 7, 20, 49}
-
-
-def test_features_find_scaled_directions_and_ignore_constant_columns() -> None:
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(60, 40)).astype(np.float32) + 100
-    features[:, 5] = 12345.0
-    features[11] = features[10] + rng.normal(scale=0.05, size=40)
-    features[11, 5] = 12345.0
-    assert near_pairs_by_features(features, 0.9).tolist() == [[10, 11]]
-
-
 @pytest.mark.parametrize("rows", [0, 1, 2])
 def test_few_or_equal_rows(rows: int) -> None:
     assert near_pairs_by_hash(np.zeros((rows, 32), dtype=np.uint8)).shape == (rows // 2, 2)
-    assert near_pairs_by_features(np.zeros((rows, 4), dtype=np.float32)).shape == (0, 2)
     assert group_by_pairs(rows).tolist() == list(range(rows))
 
 

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
-from tasks.data.catalogue import CATALOGUE_COLUMNS, CatalogueTable, ImageFile, Inspection, build_catalogue
+from tasks.data.catalogue import build_catalogue
+from tasks.data.catalogue_table import CATALOGUE_COLUMNS, CatalogueTable
 from tasks.data.folds import FoldLedger
-from tasks.data.inspection import InspectedImages
+from tasks.data.inspection import ImageFile, InspectedImages, Inspection
 from tasks.data.training_view import (
     MemberPlan,
     Protocol,
@@ -37,14 +38,15 @@ def file(
     picture = number if picture is None else picture
     hashed = hashlib.sha256(f"picture {picture}".encode()).hexdigest()
     image = ImageFile(path or f"{label}/{number}.png", digest(number), 100, label, group)
-    return image, Inspection(digest("pixels", picture), "PNG", 64, 64, "L", False, hashed)
+    return image, Inspection(digest("pixels", picture), "PNG", 64, 64, "L", False, hashed, 0.0, 0.0)
 
 
 def catalogued(
     rows: list[tuple[ImageFile, Inspection]], ledger: FoldLedger
 ) -> tuple[CatalogueTable, FoldLedger]:
     found = {image.sha256: facts for image, facts in rows}
-    return build_catalogue(InspectedImages(tuple(image for image, _ in rows), found), ledger)
+    built = build_catalogue(InspectedImages(tuple(image for image, _ in rows), found), ledger)
+    return built.table, built.ledger
 
 
 def plain_table(n_folds: int = 5, per_class: int = 15) -> CatalogueTable:
@@ -68,8 +70,7 @@ def histories(draw: st.DrawFn) -> CatalogueTable:
             )
             for i in range(draw(st.integers(8, 25)))
         ]
-        found = {image.sha256: facts for image, facts in rows}
-        table, ledger = build_catalogue(InspectedImages(tuple(image for image, _ in rows), found), ledger)
+        table, ledger = catalogued(rows, ledger)
     return table
 
 

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,45 @@ def test_what_is_written_is_read(workspace: Workspace) -> None:
     workspace.delete("empty")
     workspace.delete("empty")
     assert workspace.list() == ["models/m/1/bundle.json", "runs/1/evaluation.json", "runs/2/a#b?c%20d é.json"]
+
+
+def test_files_are_listed_with_size_and_time(workspace: Workspace) -> None:
+    before = time.time()
+    workspace.write("a/b", b"12345")
+    (file,) = workspace.files("a")
+    assert (file.path, file.size_bytes) == ("a/b", 5)
+    assert file.modified_seconds is not None
+    assert abs(file.modified_seconds - before) < 60
+    assert workspace.leftovers() == []
+
+
+def test_a_local_workspace_keeps_no_empty_folders_and_tells_what_killed_writers_left(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    workspace.write("a/b/c", b"1")
+    workspace.write("a/d", b"1")
+    workspace.delete("a/b/c")
+    assert not (tmp_path / "a" / "b").exists()
+    assert workspace.list() == ["a/d"]
+    (tmp_path / ".tmp" / "half").write_bytes(b"12")
+    assert [(file.path, file.size_bytes) for file in workspace.leftovers()] == [(".tmp/half", 2)]
+    workspace.delete(".tmp/half")
+    assert workspace.leftovers() == []
+    workspace.write("a/b/c", b"2")
+    assert workspace.read("a/b/c") == b"2"
+
+
+def test_writers_are_not_hurt_by_the_tidying_of_folders(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+
+    def write_and_delete(number: int) -> None:
+        for _ in range(40):
+            workspace.write(f"deep/er/{number}", b"1")
+            assert workspace.read(f"deep/er/{number}") == b"1"
+            workspace.delete(f"deep/er/{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write_and_delete, range(8)))
+    assert workspace.list() == []
 
 
 def test_only_one_creates(workspace: Workspace) -> None:

@@ -9,9 +9,10 @@ import pytest
 from endpoint.live import Live, live, picture
 from PIL import Image
 
-from deployments.endpoint.overlay import SHOWN_PX, evidence
+from deployments.endpoint.overlay import SHOWN_PX
 from deployments.endpoint.settings import ServeSettings
 from tasks.models.bundle import Bundle
+from tasks.models.overlay import evidence
 
 
 def test_the_overlay_is_a_png_over_the_image_as_the_model_saw_it(shared: Live) -> None:

@@ -7,28 +7,32 @@ from html.parser import HTMLParser
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 
+from tasks.data.given_split import Leak
 from tasks.evaluation import page
+from tasks.evaluation.balance import class_balance
+from tasks.evaluation.changes import Change
 from tasks.evaluation.comparison import compare
 from tasks.evaluation.content import (
-    Change,
     CopyGroup,
     DataSetFacts,
     EvaluatedPredictions,
     Finding,
+    History,
     Picture,
     Reject,
     ReportContent,
     SecondLook,
     Serving,
-    Shortcut,
 )
 from tasks.evaluation.gate import GateSettings, decide
-from tasks.evaluation.headline import headline
+from tasks.evaluation.headline import comparison_words, headline
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Protocol, evaluate
+from tasks.evaluation.shortcuts import Shortcut
 
 EVIL = "<script>alert('x')</script>&\"'"
 _VOID = {"meta", "br", "img"}
@@ -103,11 +107,17 @@ def _full(text: str) -> ReportContent:
         serving=replace(base.serving, version=text, bundle_uri=text, champion_version=text),
         provenance={text: text},
         seconds={text: 1.0},
-        worst_errors=[_picture(text)] * 20,
-        copies=[CopyGroup([_picture(text)] * 9, text)] * 15,
+        worst_errors=[_picture(text)] * 12,
+        surest_hits=[_picture(text)] * 6,
+        explained=text,
+        copies=[CopyGroup([_picture(text)] * 6, text)] * 12,
+        copy_groups=15,
         rejects=[Reject(text, text, text)] * 150,
-        suspects=[_picture(text)] * 30,
-        shortcuts=[Shortcut(text, Estimate(value=0.76, lower=0.7, upper=0.8, n=120), text)],
+        suspects=[_picture(text)] * 24,
+        suspect_groups=30,
+        notes=[text],
+        balance=class_balance(pd.Series([text, text, "no"]), pd.Series([text, text, "b"])),
+        shortcuts=[Shortcut(fact=text, auc=Estimate(value=0.76, lower=0.7, upper=0.8, n=120), warning=text)],
         second_looks=[SecondLook(text, text, base.evaluation)],
         comparison=compare(
             predictions.labels,
@@ -119,7 +129,7 @@ def _full(text: str) -> ReportContent:
             champion_version=text,
             resamples=50,
         ),
-        changes=[Change(text, text, text)],
+        history=History(text, text, [Change(text, text, text)]),
         finding=Finding(text, text),
     )
 
@@ -156,7 +166,7 @@ def test_ids_are_unique_and_every_anchor_leads_somewhere() -> None:
         assert len(ids) == len(set(ids))
         assert anchors and {anchor[1:] for anchor in anchors} <= set(ids)
         sections = [a["id"] for tag, a in reader.tags if tag == "section"]
-        assert [anchor[1:] for anchor in anchors] == sections
+        assert [anchor[1:] for anchor in anchors[-len(sections) :]] == sections, "the navigation"
 
 
 def test_sections_without_content_do_not_appear() -> None:
@@ -164,7 +174,7 @@ def test_sections_without_content_do_not_appear() -> None:
     optional = ("second-looks", "champion", "errors", "suspects", "shortcuts", "changes")
     for anchor in optional:
         assert f'id="{anchor}"' not in bare and f'id="{anchor}"' in full
-    assert "Rejected files" not in bare and "Copies found" not in bare
+    assert "Rejected files" not in bare and "Near copies" not in bare and "careful about" not in bare
     for anchor in ("figures", "threshold", "calibration", "data", "provenance", "glossary"):
         assert f'id="{anchor}"' in bare
 
@@ -172,8 +182,8 @@ def test_sections_without_content_do_not_appear() -> None:
 def test_long_lists_are_cut_and_say_so() -> None:
     html = page.render_page(_full("yes"))
     assert "50 more are not shown" in html and "6 more are not shown" in html
-    assert "3 more groups are not shown" in html and "(3 more not shown)" in html
-    pictures = 12 + 24 + 12 * 6
+    assert "3 more groups are not shown" in html
+    pictures = 12 + 6 + 24 + 12 * 6
     assert html.count("<img ") == 2 * pictures
 
 
@@ -258,8 +268,10 @@ def test_worst_errors_are_the_surest_ones() -> None:
         np.array([0, 0, 0, 1]),
         np.arange(4),
     )
-    assert predictions.worst().tolist() == [2, 3, 1]
+    assert predictions.worst(9).tolist() == [2, 3, 1]
     assert predictions.worst(1).tolist() == [2]
+    assert replace(predictions, groups=np.array([0, 1, 1, 2])).worst(9).tolist() == [2, 3]
+    assert predictions.surest(9, None).tolist() == [0] and predictions.surest(9, 1).tolist() == []
 
 
 def test_the_served_threshold_stands_once_in_the_trade_off() -> None:
@@ -281,3 +293,75 @@ def test_a_full_page_is_made_within_seconds_and_stays_small() -> None:
     html = page.render_page(_content(["no", "yes"], "yes", n=253))
     assert time.perf_counter() - start < 5
     assert len(html.encode()) < 400_000
+
+
+def test_cautions_stand_on_the_first_screen_with_a_way_to_more() -> None:
+    base = _content(["no", "yes"], "yes")
+    found = Estimate(value=0.76, lower=0.7, upper=0.8, n=120)
+    content = replace(
+        base,
+        shortcuts=[
+            Shortcut(fact="all of these together", auc=found, warning="w"),
+            Shortcut(fact="aspect ratio", auc=found, warning="w"),
+            Shortcut(fact="file format", auc=Estimate(value=0.5, lower=0.4, upper=0.6, n=120)),
+        ],
+        suspect_groups=3,
+        suspects=[_picture("p")],
+        leak=Leak(
+            test_files=54,
+            images_on_both_sides=11,
+            test_files_on_both_sides=11,
+            test_files_with_copies=20,
+            training_files=199,
+            training_files_left_out=30,
+        ),
+        balance=class_balance(pd.Series(["no"] * 40 + ["yes"] * 2), pd.Series([str(i) for i in range(42)])),
+    )
+    words = [caution.words for caution in headline(content).cautions]
+    assert (
+        "without a look at the finding: aspect ratio (AUC 0.76), all of these together (AUC 0.76)."
+        in words[0]
+    )
+    assert "file format" not in words[0]
+    assert any("yes (2)" in word for word in words)
+    assert words[-2].startswith("20 of the 54 test images have a copy") and words[-1].startswith(
+        "3 images may be"
+    )
+    html = page.render_page(content)
+    assert html.index("may be labelled wrongly") < html.index("<nav")
+    assert headline(base).cautions == [] and "careful about" not in page.render_page(base)
+
+
+def test_the_dots_stand_for_a_hundred_images() -> None:
+    rate = Estimate(value=0.88, lower=0.81, upper=0.93, n=155)
+    svg = page.dots(rate, EVIL)
+    assert [svg.count(f'class="{kind}"') for kind in ("wrong", "unsure", "right")] == [12, 7, 81]
+    assert "<script" not in svg
+    assert page.dots(Estimate(value=None, n=0, reason="none"), "") == ""
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"), [(2.0, "This model tells"), (-2.0, "Version 7 tells"), (0.0, "Neither")]
+)
+def test_who_wins_is_said_in_words(shift: float, words: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 300)
+    noise = rng.normal(size=300)
+
+    def side(sureness: float) -> tuple[np.ndarray, np.ndarray]:
+        chance = 1 / (1 + np.exp(-(sureness * (2 * labels - 1) + noise)))
+        return np.stack([1 - chance, chance], axis=1), (chance > 0.5).astype(int)
+
+    found = compare(
+        labels,
+        side(0.6 + max(-shift, 0)),
+        side(0.6 + max(shift, 0)),
+        np.arange(300),
+        classes=["no", "yes"],
+        positive_class="yes",
+        champion_version="7",
+        resamples=200,
+    )
+    assert comparison_words(found).startswith(words)
+    html = page.render_page(replace(_content(["no", "yes"], "yes"), comparison=found))
+    assert words in html

@@ -1,6 +1,5 @@
 """Other ways to keep images apart, and more than two classes, all the way to a registered model."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -32,27 +31,6 @@ def test_a_hold_out_is_judged_once_and_a_refit_is_served(small_demo: DemoSummary
     manifest = json.loads((Path(result["bundle"]) / "bundle.json").read_text())
     assert manifest["served"] == "refit"
     assert [member["held_out"] for member in manifest["members"]] == [[0, 1]]
-
-
-def test_a_given_split_is_honoured_and_its_copies_are_not_learnt(
-    small_demo: DemoSummary, tmp_path: Path
-) -> None:
-    table = tmp_path / "split.csv"
-    files = sorted(path for path in small_demo.images.rglob("*") if path.is_file())
-    with table.open("w", newline="") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(["path", "label", "split"])
-        for number, file in enumerate(files):
-            path = file.relative_to(small_demo.images).as_posix()
-            writer.writerow([path, file.parent.name, "test" if number % 3 == 0 else "train"])
-    more = ("--manifest", str(table))
-    result, rows = _run([*retrain_arguments(small_demo.images, tmp_path / "ws", *more)], tmp_path)
-    assert result["evaluation"]["protocol"] == "given_split"
-    expected = pd.read_csv(table).query("split == 'test'")["path"]
-    assert set(expected) >= set(rows["path"])
-    assert len(expected) - len(rows) <= 1, "only the truncated file may be missing"
-    seen = json.loads((Path(result["bundle"]) / "training_images.json").read_text())["images"]
-    assert not {image["group"] for image in seen} & set(rows["group"])
 
 
 def test_three_classes_are_judged_by_macro_figures(small_demo: DemoSummary, tmp_path: Path) -> None:

@@ -276,3 +276,41 @@ def test_promoters_at_once_lose_nothing_of_each_other(local: Workspace, exported
     assert [sum(line.reasons == (who,) for line in history) for who in ("one", "two")] == [30, 30]
     assert [line.before for line in history[1:]] == [line.after for line in history[:-1]]
     assert registry.aliases("small").champion == history[-1].after
+
+
+# --- versions that are not needed any more
+
+
+def test_a_version_goes_whole_and_its_number_is_not_given_again(workspace: Workspace, exported: Path) -> None:
+    registry = Registry(workspace)
+    for _ in range(3):
+        registry.publish(exported)
+    registry.promote("small", "v2", ("good",))
+    registry.unpublish("small", "v3")
+    assert registry.versions("small") == ["v1", "v2"]
+    assert workspace.list("models/small/v3") == []
+    with pytest.raises(RegistryError, match="v2 of small is in use"):
+        registry.unpublish("small", "v2")
+    workspace.delete("models/small/v1/bundle.json")  # a removal that was stopped
+    registry.unpublish("small", "v1")
+    assert workspace.list("models/small/v1") == []
+    assert registry.publish(exported) == "v4"
+    load_bundle(registry.uri("small", "champion")).verify()
+
+
+def test_a_version_that_is_promoted_while_it_goes_comes_back(
+    local: Workspace, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(local)
+    registry.publish(exported)
+    delete = Workspace.delete
+
+    def promote_first(self: Workspace, rel: str) -> None:
+        monkeypatch.undo()  # another process resolves the version just before its bundle.json goes
+        Registry(self).promote("small", "v1", ("by hand",))
+        delete(self, rel)
+
+    monkeypatch.setattr(Workspace, "delete", promote_first)
+    with pytest.raises(RegistryError, match="in use"):
+        registry.unpublish("small", "v1")
+    load_bundle(registry.uri("small", "champion")).verify()

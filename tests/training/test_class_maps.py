@@ -62,12 +62,17 @@ def test_a_network_without_a_plain_mean_has_none(tmp_path: Path) -> None:
     assert bundle.predict_pixels(pixels(2)).shape == (2, 2)
 
 
-def test_only_the_served_graph_has_them(tmp_path: Path) -> None:
+def test_every_graph_has_those_of_its_networks(tmp_path: Path) -> None:
     write_bundle(tmp_path / "b", members(2))
 
     def outputs(file: str) -> list[str]:
         graph = onnx.load(tmp_path / "b" / file, load_external_data=False).graph
         return [output.name for output in graph.output]
 
-    assert outputs("model.onnx") == ["logits", "activation_map"]
-    assert outputs("member-0.onnx") == ["logits"]
+    assert outputs("model.onnx") == outputs("member-1.onnx") == ["logits", "activation_map"]
+    bundle, images = load_bundle(tmp_path / "b"), pixels(3)
+    maps = [bundle.class_maps(images, member) for member in (None, 0, 1)]
+    served, first, second = (found for found in maps if found is not None)
+    np.testing.assert_allclose(served, (first + second) / 2, atol=1e-4)
+    np.testing.assert_allclose(second.mean(axis=(2, 3)), bundle.predict_pixels(images, 1), atol=1e-4)
+    assert np.abs(first - second).max() > 0.05

@@ -1,0 +1,41 @@
+"""Score: a whole store with a model of the registry, from the UI or by a schedule."""
+
+from typing import Literal
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.config import NAME_PATTERN, WorkspaceLocation
+from tasks.ingest import ImagesSource
+from tasks.models.registry import Registry
+from tasks.run import open_run
+from tasks.score import Scores, score
+
+
+class RegisteredModel(BaseModel):
+    """Which model scores."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    workspace: WorkspaceLocation = Field(description="Workspace with the registry.")
+    name: str = Field(pattern=NAME_PATTERN, description="Name of the model.")
+    version: Literal["champion", "challenger"] | str = Field(
+        default="champion",
+        pattern=r"^(champion|challenger|v[0-9]+)$",
+        description="champion, challenger, or v3.",
+    )
+
+
+@flow(name="score", flow_run_name="score-{model.name}", persist_result=False)
+def score_store(model: RegisteredModel, images: ImagesSource, out: WorkspaceLocation) -> Scores:
+    """Score every image of a store; goes on where it was stopped, bad images become rows with a reason.
+
+    Args:
+        model: Which model scores.
+        images: What is scored.
+        out: Where scores.parquet and scores.csv are put.
+    """
+    registry = open_run(model.workspace.url, model.workspace.block, model.name).open_workspace()
+    version = Registry(registry).resolve(model.name, model.version)
+    run = open_run(out.url, out.block, model.name)
+    return score(run, images, Registry(registry).uri(model.name, version), model.workspace.block)

@@ -1,0 +1,44 @@
+"""Audit: what is doubtful about the data before anything is learnt from them."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.catalogue import Catalogue, read_catalogue
+from tasks.evaluation.balance import ClassBalance, class_balance
+from tasks.evaluation.shortcuts import Shortcut, measure_shortcuts, warnings_of
+from tasks.record import FileReference, Record
+from tasks.run import Run, write_file
+from tasks.stage import stage
+
+
+class AuditFindings(BaseModel):
+    """What was found, and what a person should know of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    balance: ClassBalance = Field(description="Images and independent groups of each class.")
+    shortcuts: tuple[Shortcut, ...] = Field(description="How well trivial facts alone predict the label.")
+    warnings: tuple[str, ...] = Field(description="All warnings in sentences, the gravest first.")
+
+
+class Audit(Record):
+    """The findings, and where they are kept."""
+
+    findings: AuditFindings = Field(description="What was found.")
+    file: FileReference = Field(description="audit.json beside the catalogue.")
+
+
+@stage("audit", version=1)
+def audit(run: Run, found: Catalogue) -> Audit:
+    """Count the classes, and measure how well trivial facts alone predict the label."""
+    table = read_catalogue(run, found)
+    usable = table.frame[~table.frame["conflict"]]
+    balance = class_balance(usable["label"], usable["group"])
+    shortcuts = measure_shortcuts(table.contents, found.classes, found.positive_class)
+    findings = AuditFindings(
+        balance=balance,
+        shortcuts=tuple(shortcuts),
+        warnings=(*warnings_of(shortcuts), *balance.warnings),
+    )
+    path = f"datasets/{run.name}/{found.digest_of_rows[:16]}/audit.json"
+    data = findings.model_dump_json(indent=2).encode()
+    return Audit(findings=findings, file=write_file(run.open_workspace(), path, data))

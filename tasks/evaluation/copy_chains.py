@@ -1,0 +1,106 @@
+"""Near copies in an order in which people can check them: each picture beside one that it is a copy of."""
+
+from collections import defaultdict, deque
+from typing import NamedTuple
+
+import pandas as pd
+
+Chain = list[tuple[str, str]]
+"""The files of a group, as digest and note; each but the first is a copy of one before it, which the note names."""
+
+
+class _Link(NamedTuple):
+    nearness: float
+    one: str
+    other: str
+
+
+def copy_chains(pairs: pd.DataFrame) -> list[Chain]:
+    """Groups of copies, the least alike first, since those are the doubtful ones.
+
+    `pairs` has sha256_a, sha256_b, path_a, path_b, by ("pixels", "hash", "features" or "key"), hash_distance (bits of
+    256) and cosine. Of the pairs that join a group, as few as needed are kept, the nearest ones (a maximum spanning
+    tree); the weakest of these stands first. Pairs joined by a given key alone are no copies and are left out.
+    """
+    copies = pairs[pairs["by"] != "key"]
+    words = {
+        frozenset((row.sha256_a, row.sha256_b)): (row.path_a, row.path_b, row.sha256_a, _reason(row))
+        for row in copies.itertuples(index=False)
+    }
+    links = sorted(
+        (
+            _Link(_nearness(row), str(row.sha256_a), str(row.sha256_b))
+            for row in copies.itertuples(index=False)
+        ),
+        key=lambda link: (-link.nearness, link.one, link.other),
+    )
+    trees = sorted(_trees(links), key=lambda tree: tree[-1])
+    chains = []
+    for tree in trees:
+        chain: Chain = [(tree[-1].one, "")]
+        for link, newer in _outwards(tree):
+            older = link.one if newer == link.other else link.other
+            path_a, path_b, sha256_a, reason = words[frozenset((link.one, link.other))]
+            chain.append((newer, reason.format(path_a if older == sha256_a else path_b)))
+        chains.append(chain)
+    return chains
+
+
+def _trees(links: list[_Link]) -> list[list[_Link]]:
+    """Kruskal's maximum spanning forest, each tree with its weakest link last."""
+    root: dict[str, str] = {}
+
+    def find(node: str) -> str:
+        root.setdefault(node, node)
+        while root[node] != node:
+            root[node] = root[root[node]]
+            node = root[node]
+        return node
+
+    kept = []
+    for link in links:
+        one, other = find(link.one), find(link.other)
+        if one != other:
+            root[one] = other
+            kept.append(link)
+    trees: dict[str, list[_Link]] = defaultdict(list)
+    for link in kept:
+        trees[find(link.one)].append(link)
+    return list(trees.values())
+
+
+def _outwards(tree: list[_Link]) -> list[tuple[_Link, str]]:
+    """The links of a tree from its weakest one outwards, each with the end that is new."""
+    beside: dict[str, list[_Link]] = defaultdict(list)
+    for link in reversed(tree):
+        beside[link.one].append(link)
+        beside[link.other].append(link)
+    start = tree[-1]
+    found, seen = [(start, start.other)], {start.one, start.other}
+    waiting = deque([start.one, start.other])
+    while waiting:
+        node = waiting.popleft()
+        for link in beside[node]:
+            newer = link.other if link.one == node else link.one
+            if newer not in seen:
+                seen.add(newer)
+                found.append((link, newer))
+                waiting.append(newer)
+    return found
+
+
+def _nearness(row: tuple[object, ...]) -> float:
+    """Above 2 for equal pixels, between 1 and 2 by hash, below 1 by features."""
+    facts = row._asdict()  # type: ignore[attr-defined]
+    if facts["by"] == "pixels":
+        return 2.5
+    return 2 - facts["hash_distance"] / 256 if facts["by"] == "hash" else float(facts["cosine"])
+
+
+def _reason(row: tuple[object, ...]) -> str:
+    facts = row._asdict()  # type: ignore[attr-defined]
+    if facts["by"] == "pixels":
+        return "the same pixels as {}"
+    if facts["by"] == "hash":
+        return f"like {{}}: {facts['hash_distance']} of 256 bits of their perceptual hashes differ"
+    return f"like {{}}: their deep features agree (cosine {facts['cosine']:.2f})"

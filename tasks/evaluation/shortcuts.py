@@ -1,0 +1,209 @@
+"""Shortcuts: how well trivial facts, such as an image's size, predict the label by themselves.
+
+A network may learn such a fact instead of the finding and look good on every image of the same collection (Geirhos et
+al. 2020, Shortcut Learning in Deep Neural Networks, arXiv:2004.07780). Each fact is given to a small model of its own,
+trained on the other folds of the ledger, so that neither copies nor patients help it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.linear_model import LogisticRegression
+
+from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.metrics import evaluate
+
+WARN_ABOVE = 0.6
+"""AUC that the lower bound of a fact must pass for a warning: surely more than chance, and more than a trifle."""
+
+MOST_IMAGES = 20_000
+MOST_CLASSES = 20
+ALL_FACTS = "all of these together"
+
+_RESAMPLES = 500
+_MOST_VALUES = 12
+_LEAST_SHARE = 0.02
+
+# Under a ridge penalty a small column is dear: a trend is believed before a range is.
+_RANGE_WEIGHT = 0.3
+
+Floats = npt.NDArray[np.float64]
+
+
+class Shortcut(BaseModel):
+    """How well one trivial fact predicts the label."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fact: str = Field(description="The fact in words.")
+    auc: Estimate = Field(
+        description="AUC of a model that sees this fact alone, on folds that it did not see."
+    )
+    warning: str = Field(default="", description="What follows from it, empty where nothing does.")
+
+
+class _Fact(NamedTuple):
+    columns: Callable[[pd.DataFrame], Floats]
+    looking_at: str
+    cure: str = "collect images of all classes from the same source"
+
+
+_SAME_EXPORT = "collect images of all classes from the same source, or export all in one format"
+_SAME_BRIGHTNESS = "collect images of all classes from the same scanners and windowing"
+
+
+def _numeric(numbers: Floats) -> Floats:
+    """A number as columns: standardised, squared, and one a tenth of the images, so that any range can stand out."""
+    middle = float(np.nanmedian(numbers))
+    spread = float(np.subtract(*np.nanpercentile(numbers, [90, 10]))) or float(np.nanstd(numbers)) or 1.0
+    scaled = np.clip(np.nan_to_num((numbers - middle) / spread), -3, 3)
+    tenths = np.searchsorted(np.unique(np.nanpercentile(numbers, np.arange(10, 100, 10))), numbers)
+    return np.stack(
+        [scaled, scaled**2, *(_RANGE_WEIGHT * (tenths == place) for place in np.unique(tenths))], axis=1
+    )
+
+
+def _indicators(values: "pd.Series[str]") -> Floats:
+    """One column a common value; rare ones share the absence of all."""
+    shares = values.value_counts(normalize=True)
+    named = shares.index[shares >= _LEAST_SHARE][:_MOST_VALUES]
+    return np.stack(
+        [np.ones(len(values)), *((values == name).to_numpy(np.float64) for name in named)], axis=1
+    )
+
+
+def _size(rows: pd.DataFrame) -> Floats:
+    """How large, and which exact size: one that many files share betrays where they come from."""
+    exact = rows["width"].astype(str) + "x" + rows["height"].astype(str)
+    return np.hstack([_numeric(np.log(_area(rows))), _indicators(exact)])
+
+
+def _area(rows: pd.DataFrame) -> Floats:
+    return _column(rows, "width") * _column(rows, "height")
+
+
+def _column(rows: pd.DataFrame, name: str) -> Floats:
+    return rows[name].to_numpy(np.float64)
+
+
+FACTS: Mapping[str, _Fact] = {
+    "file format": _Fact(lambda rows: _indicators(rows["format"]), "the kind of file", _SAME_EXPORT),
+    "colour mode": _Fact(
+        lambda rows: _indicators(rows["mode"]), "whether the file is grey or colour", _SAME_EXPORT
+    ),
+    "image size": _Fact(_size, "the picture's width and height"),
+    "aspect ratio": _Fact(
+        lambda rows: _numeric(np.log(_column(rows, "width") / _column(rows, "height"))), "the picture's shape"
+    ),
+    "bytes per pixel": _Fact(
+        lambda rows: _numeric(np.log(np.maximum(_column(rows, "size_bytes"), 1) / _area(rows))),
+        "how strongly the file is compressed",
+        _SAME_EXPORT,
+    ),
+    "mean intensity": _Fact(
+        lambda rows: _numeric(_column(rows, "mean_intensity")),
+        "the picture's mean brightness",
+        _SAME_BRIGHTNESS,
+    ),
+    "border intensity": _Fact(
+        lambda rows: _numeric(_column(rows, "border_intensity")),
+        "the brightness along the picture's edge",
+        _SAME_BRIGHTNESS,
+    ),
+}
+
+
+def measure_shortcuts(
+    rows: pd.DataFrame, classes: tuple[str, ...], positive_class: str | None
+) -> list[Shortcut]:
+    """Measure each fact and all together; one warning a fact whose lower bound passes `WARN_ABOVE`.
+
+    `rows` are those of a catalogue, one a distinct content, with label, group and fold. Facts that are the same for
+    all images are left out. Without a positive class the AUC is the mean over the classes, each against the rest.
+    Of very many images or classes, some stand for all: the first `MOST_IMAGES` by digest, the `MOST_CLASSES` commonest.
+    """
+    some = _manageable(rows)
+    kept = tuple(name for name in classes if (some["label"] == name).any())
+    if len(kept) < 2:
+        return []
+    found, features = [], []
+    for name, fact in FACTS.items():
+        columns = fact.columns(some)
+        if np.ptp(columns, axis=0).max() == 0:
+            continue
+        features.append(columns)
+        auc = _auc(columns, some, kept, positive_class)
+        found.append(Shortcut(fact=name, auc=auc, warning=_warning(auc, fact.looking_at, fact.cure)))
+    if len(features) > 1:
+        auc = _auc(np.hstack(features), some, kept, positive_class)
+        found.append(Shortcut(fact=ALL_FACTS, auc=auc, warning=_warning_of_all(auc)))
+    return found
+
+
+def warnings_of(shortcuts: list[Shortcut]) -> list[str]:
+    """The warnings alone, the strongest first."""
+    raised = [shortcut for shortcut in shortcuts if shortcut.warning]
+    return [s.warning for s in sorted(raised, key=lambda s: -(s.auc.lower or 0.0))]
+
+
+def _manageable(rows: pd.DataFrame) -> pd.DataFrame:
+    usable = rows[rows["straddles"] == ""]
+    common = (
+        usable["label"].value_counts().sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+    )
+    usable = usable[usable["label"].isin(common.index[:MOST_CLASSES])]
+    return usable.sort_values("sha256").head(MOST_IMAGES)
+
+
+def _auc(features: Floats, rows: pd.DataFrame, classes: tuple[str, ...], positive: str | None) -> Estimate:
+    labels = np.array([classes.index(label) for label in rows["label"]])
+    chance = _out_of_fold(features, labels, rows["fold"].to_numpy(np.int64), len(classes))
+    return evaluate(
+        labels,
+        chance,
+        chance.argmax(axis=1),
+        rows["group"].to_numpy(str),
+        list(classes),
+        positive_class=positive if positive in classes else None,
+        protocol="cross_validation",
+        resamples=_RESAMPLES,
+    ).auc
+
+
+def _out_of_fold(
+    features: Floats, labels: npt.NDArray[np.int64], folds: npt.NDArray[np.int64], n: int
+) -> Floats:
+    """Probabilities (rows, n), each row's by a model that saw no row of its fold."""
+    chance = np.full((labels.size, n), 1 / n)
+    for fold in np.unique(folds):
+        own = folds == fold
+        present = np.unique(labels[~own])
+        if present.size < 2:
+            continue
+        model = LogisticRegression(class_weight="balanced", max_iter=500)
+        model.fit(features[~own], labels[~own])
+        chance[own] = 0.0
+        chance[np.ix_(own, present)] = model.predict_proba(features[own])
+    return chance
+
+
+def _warning_of_all(auc: Estimate) -> str:
+    if auc.lower is None or auc.lower <= WARN_ABOVE:
+        return ""
+    return (
+        f"All trivial facts together reach an AUC of {auc.value:.2f} without a look at the finding: figures of a model "
+        "are to be measured against that, not against chance."
+    )
+
+
+def _warning(auc: Estimate, looking_at: str, cure: str) -> str:
+    if auc.lower is None or auc.lower <= WARN_ABOVE:
+        return ""
+    return (
+        f"A model could reach an AUC of {auc.value:.2f} by looking at {looking_at} alone, and might learn that "
+        f"instead of the finding: {cure}."
+    )
