@@ -94,6 +94,9 @@ def retrain(
         Protocol | None, Parameter(help="How images are kept apart. Default: by the data.")
     ] = None,
     folds: Annotated[int, Parameter(help="Folds of the ledger, fixed at the first run.")] = 5,
+    near_copies: Annotated[
+        bool, Parameter(help="Look for near copies; off for pictures that look alike without being copies.")
+    ] = True,
     served: Annotated[Literal["average", "refit"], Parameter(help="What the endpoint serves.")] = "average",
     recall_target: Annotated[float, Parameter(help="The threshold is chosen for this recall.")] = 0.95,
     min_recall: Annotated[float, Parameter(help="Bar on the lower bound of recall.")] = 0.85,
@@ -117,6 +120,7 @@ def retrain(
     from flows.commands import run_retrain, validated
     from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
     from tasks.catalogue import CatalogueSettings
+    from tasks.data.near_copies import NearCopyRule
     from tasks.evaluation.gate import GateSettings
     from tasks.ingest import ImagesSource
 
@@ -126,7 +130,10 @@ def retrain(
             "workspace": WorkspaceLocation(url=workspace, block=workspace_block),
             "dataset": DataSet(name=name, positive_class=positive_class, finding=finding),
             "checks": CatalogueSettings(
-                max_reject_fraction=max_reject_fraction, n_folds=folds, protocol=protocol
+                max_reject_fraction=max_reject_fraction,
+                n_folds=folds,
+                protocol=protocol,
+                copies=NearCopyRule(search=near_copies),
             ),
             "training": TrainingSettings.model_validate(
                 {

@@ -89,7 +89,10 @@ def sleep_after(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
     if state.type in {StateType.CANCELLED, StateType.CANCELLING}:
         for child in _children(flow_run.id):
             _cancel(child.id)
-    put_to_sleep(compute.pool, compute.driver, drain_seconds=compute.drain_seconds)
+    # After a crash its child may go on for a retry to find, and the worker reports the crash only after this hook:
+    # waiting here would let that report hit the retry.
+    patience = 0.0 if state.type is StateType.CRASHED else float(compute.drain_seconds)
+    put_to_sleep(compute.pool, compute.driver, drain_seconds=patience)
 
 
 def _sent(run: Run, parameters: dict[str, Any], pool: str) -> FlowRun:
@@ -117,8 +120,17 @@ def _sent(run: Run, parameters: dict[str, Any], pool: str) -> FlowRun:
         child = cast("FlowRun", sent)  # awaitable only where an event loop runs
         ended_badly = child.state is not None and child.state.is_final() and not child.state.is_completed()
         if not (ended_badly and child.state and child.state.timestamp < began):
+            _name_node(child, f"fine-tune on {pool}")
             return child
     raise ComputeUnavailable("The training ended badly a hundred times.", cure="start a new run")
+
+
+def _name_node(child: FlowRun, name: str) -> None:
+    """Prefect gives the child's node in the parent's graph a name at random."""
+    if child.parent_task_run_id is not None:
+        with client() as server:
+            node = {"id": child.parent_task_run_id}
+            server.request("PATCH", "/task_runs/{id}", path_params=node, json={"name": name})
 
 
 def _deployment(pool: str) -> UUID:

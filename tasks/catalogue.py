@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
@@ -27,7 +28,7 @@ from tasks.data.inspection import (
     inspections_from_parquet,
     inspections_to_parquet,
 )
-from tasks.data.near_copies import NearCopyRule
+from tasks.data.near_copies import CopyIndex, NearCopyRule
 from tasks.data.pair_table import NEAR_PAIR_COLUMNS
 from tasks.data.pool import map_in_order
 from tasks.data.training_view import Protocol
@@ -144,11 +145,7 @@ def _parquet(frame: pd.DataFrame) -> bytes:
 
 
 def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCatalogue:
-    listed = read_listing(run, listing)[LISTING_COLUMNS].values.tolist()
-    files = [
-        ImageFile(path, sha256, size_bytes, _text(label), _text(group), _split(split))
-        for path, sha256, size_bytes, label, group, split in listed
-    ]
+    files = _files(run, listing)
     read = image_reader(run, listing)
     inspected = _inspected(run.open_workspace(), files, read, settings.decode)
     copies = CopyStore(run.open_workspace(), f"datasets/{run.name}/copies")
@@ -159,9 +156,12 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
         ledger = FoldLedger.from_bytes(content, settings.n_folds)
         nodes = contents_to_compare(inspected, ledger)
         gone = frozenset(node.sha256 for node in nodes) - frozenset(inspected.sha256s)
-        if gone not in embedded:
-            embedded[gone] = _features(run, inspected, sorted(gone), read, settings.decode)
-        found = copies.find(nodes, embedded[gone], settings.copies, progress())
+        if not settings.copies.search:
+            found = CopyIndex()
+        else:
+            if gone not in embedded:
+                embedded[gone] = _features(run, inspected, sorted(gone), read, settings.decode)
+            found = copies.find(nodes, embedded[gone], settings.copies, progress())
         built = build_catalogue(inspected, ledger, copies=found, rule=settings.copies)
         check_usable(built.table, None, settings.max_reject_fraction, settings.max_group_fraction)
         made.append(built)
@@ -171,8 +171,16 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
     return made[-1]
 
 
+def _files(run: Run, listing: Listing) -> tuple[ImageFile, ...]:
+    columns = (column for _, column in read_listing(run, listing)[LISTING_COLUMNS].items())
+    return tuple(
+        ImageFile(path, sha256, size_bytes, _text(label), _text(group), _split(split))
+        for path, sha256, size_bytes, label, group, split in zip(*columns, strict=True)
+    )
+
+
 def _inspected(
-    workspace: Workspace, files: list[ImageFile], read: Callable[[str], bytes], limits: DecodeLimits
+    workspace: Workspace, files: Sequence[ImageFile], read: Callable[[str], bytes], limits: DecodeLimits
 ) -> InspectedImages:
     """Look at each content that no earlier run with the same limits looked at."""
     folder = f"cache/inspections/{digest_of([limits.model_dump(mode='json'), FACTS])[:16]}"
@@ -247,8 +255,9 @@ def _protocol(table: CatalogueTable, settings: CatalogueSettings) -> Protocol:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    """One string for all that are equal, since few labels stand for many files."""
+    return sys.intern(value) if isinstance(value, str) else None
 
 
 def _split(value: object) -> Literal["train", "test"] | None:
-    return value if value in ("train", "test") else None
+    return "train" if value == "train" else ("test" if value == "test" else None)

@@ -1,7 +1,6 @@
 """The `local` compute driver: a Prefect worker process on this machine."""
 
 import fcntl
-import json
 import os
 import signal
 import subprocess
@@ -48,6 +47,8 @@ class LocalWorker:
         with self._locked():
             if self._running() is not None:
                 return
+            if (dead := self._recorded()) is not None:
+                forget_worker(self._pool, dead.name)
             name = f"lightbox-local-{self._pool}-{os.getpid()}-{time.time_ns() % 10**9}"
             command = [sys.executable, "-m", "prefect", "worker", "start"]
             command += ["--pool", self._pool, "--type", "process", "--name", name]
@@ -83,11 +84,14 @@ class LocalWorker:
         return "ready" if worker.name in online_workers(self._pool) else "starting"
 
     def _running(self) -> WorkerProcess | None:
+        worker = self._recorded()
+        return worker if worker is not None and _is_alive(worker) else None
+
+    def _recorded(self) -> WorkerProcess | None:
         try:
-            worker = WorkerProcess.model_validate(json.loads(self._record.read_text()))
-        except (OSError, ValueError, ValidationError):
+            return WorkerProcess.model_validate_json(self._record.read_bytes())
+        except (OSError, ValidationError):
             return None
-        return worker if _is_alive(worker) else None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -14,6 +14,8 @@ os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ.pop("PREFECT_API_URL", None)
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors already
+    os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLCONFIGDIR"] = f"{_HOME.name}/matplotlib"
 
 pytest_plugins = ["azurite_service", "main_job", "prefect_service"]

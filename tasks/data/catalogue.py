@@ -50,7 +50,7 @@ def build_catalogue(
     pairs = moved[copies.pairs]
     assigned = assign_folds(nodes, pairs[(pairs >= 0).all(axis=1)], ledger)
     place = {content.sha256: i for i, content in enumerate(contents)}
-    rows: list[tuple[object, ...]] = []
+    columns: dict[str, list[object]] = {name: [] for name in (*_OF_FILE, *_OF_CONTENT, *_FACTS)}
     rejects: list[tuple[str, str, str, str]] = []
     for file in inspected.files:
         refusal = _refusal(file, inspected)
@@ -66,8 +66,13 @@ def build_catalogue(
             ",".join(str(fold) for fold in assigned.straddles[i]),
         )
         of_file = (file.path, file.sha256, file.size_bytes, file.label, file.split or "")
-        rows.append((*of_file, *of_content, *(getattr(facts, name) for name in _FACTS)))
-    frame = typed(pd.DataFrame(rows, columns=[*_OF_FILE, *_OF_CONTENT, *_FACTS]), CATALOGUE_COLUMNS)
+        row = (*of_file, *of_content, *(getattr(facts, name) for name in _FACTS))
+        for column, value in zip(columns.values(), row, strict=True):
+            column.append(value)
+    # Column by column, so that no value is in memory twice.
+    frame = pd.DataFrame(
+        {name: pd.Series(columns.pop(name), dtype=dtype) for name, dtype in CATALOGUE_COLUMNS.items()}
+    )
     refused = typed(pd.DataFrame(rejects, columns=list(REJECT_COLUMNS)), REJECT_COLUMNS)
     table = CatalogueTable(
         frame.sort_values(["path", "label"], ignore_index=True),

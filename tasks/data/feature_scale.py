@@ -9,12 +9,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.row_file import Rows
 from tasks.errors import WorkspaceError
 
 LEAST_CONTENTS: Final = 200
 """Contents from which on a scale is meaningful enough to be kept for ever."""
 
-_ROWS: Final = 4096
+_ROWS: Final = 512
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,13 @@ class ContentFeatures:
     """What is compared of contents, by digest.
 
     `values` is float16 or float32 (len(sha256s), d). `thumbnails(sha256s)` gives uint8 (k, SIDE, SIDE) of some of
-    them (see `alignment.thumbnail`). `version` names the network and the preparation that made them.
+    them (see `alignment.thumbnail`). Both may lie in files, from which rows are taken. `version` names the network and
+    the preparation that made them.
     """
 
     sha256s: tuple[str, ...]
-    values: NDArray[np.floating]
-    thumbnails: Callable[[Sequence[str]], NDArray[np.uint8]]
+    values: Rows
+    thumbnails: Callable[[Sequence[str]], Rows]
     version: str = ""
 
 
@@ -43,23 +45,27 @@ class FeatureScale:
     deviation: NDArray[np.float32]
 
     @classmethod
-    def of(cls, values: NDArray[np.floating]) -> "FeatureScale":
+    def of(cls, values: Rows) -> "FeatureScale":
         """The scale on which these features (n, d) have mean 0 and variance 1."""
-        n = max(1, len(values))
-        mean = values.sum(axis=0, dtype=np.float64) / n
+        n, blocks = max(1, len(values)), range(0, len(values), _ROWS)
+        mean = np.zeros(values.shape[1], dtype=np.float64)
+        for start in blocks:
+            mean += values[start : start + _ROWS].sum(axis=0, dtype=np.float64) / n
         squares = np.zeros_like(mean)
-        for start in range(0, len(values), _ROWS):
+        for start in blocks:
             squares += ((values[start : start + _ROWS] - mean) ** 2).sum(axis=0)
         return cls(mean.astype(np.float32), np.sqrt(squares / n).astype(np.float32))
 
     def unit(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
         """Features (n, d) on this scale, a constant one 0, each row brought to length 1: float32 (n, d)."""
-        centred = values.astype(np.float32) - self.mean
-        standard = np.divide(centred, self.deviation, out=np.zeros_like(centred), where=self.deviation > 1e-6)
-        length = np.linalg.norm(standard, axis=1, keepdims=True)
-        unit: NDArray[np.float32] = np.divide(
-            standard, length, out=np.zeros_like(standard), where=length > 1e-6
-        )
+        unit: NDArray[np.float32] = values.astype(np.float32)
+        unit -= self.mean
+        varies = self.deviation > 1e-6
+        np.divide(unit, self.deviation, out=unit, where=varies)
+        unit[:, ~varies] = 0
+        length = np.linalg.norm(unit, axis=1, keepdims=True)
+        unit *= length > 1e-6
+        np.divide(unit, length, out=unit, where=length > 1e-6)
         return unit
 
     def to_bytes(self) -> bytes:

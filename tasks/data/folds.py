@@ -5,6 +5,7 @@ folds.
 """
 
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,17 +67,14 @@ class FoldLedger:
 
     def to_bytes(self) -> bytes:
         """Compact JSON; equal ledgers give equal bytes."""
-        rows = [
-            [sha256, entry.pixel_sha256, entry.dhash, list(entry.keys), entry.group, entry.fold]
-            for sha256, entry in sorted(self.entries.items())
-        ]
-        document = {
-            "schema_version": LEDGER_SCHEMA_VERSION,
-            "n_folds": self.n_folds,
-            "columns": _COLUMNS,
-            "images": rows,
-        }
-        return json.dumps(document, separators=(",", ":")).encode()
+        head = {"schema_version": LEDGER_SCHEMA_VERSION, "n_folds": self.n_folds, "columns": _COLUMNS}
+        data = io.BytesIO()
+        data.write(_compact(head)[:-1] + b',"images":[')
+        for i, (sha256, entry) in enumerate(sorted(self.entries.items())):
+            row = [sha256, entry.pixel_sha256, entry.dhash, entry.keys, entry.group, entry.fold]
+            data.write((b"," if i else b"") + _compact(row))
+        data.write(b"]}")
+        return data.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes | None, n_folds: int) -> "FoldLedger":
@@ -231,6 +229,10 @@ def _labels(contents: Sequence[Content], members: Sequence[int]) -> Counter[str]
 
 def _new_name(contents: Sequence[Content], members: Sequence[int]) -> str:
     return f"g{_digest(contents[members[0]].sha256)[:16]}"
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _digest(text: str) -> str:

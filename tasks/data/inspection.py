@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Literal
@@ -169,6 +170,8 @@ def inspections_from_parquet(data: bytes) -> dict[str, Inspection | Rejection]:
     """Read what `inspections_to_parquet` wrote."""
     frame = pd.read_parquet(io.BytesIO(data))
     found: dict[str, Inspection | Rejection] = {}
+    for name in ("format", "mode"):  # one string for all that are equal
+        frame[name] = pd.Series([sys.intern(value) for value in frame[name]], dtype=object)
     for sha256, reason, detail, *facts in frame.itertuples(index=False, name=None):
         found[sha256] = Rejection(RejectReason(reason), detail) if reason else Inspection(*facts)
     return found

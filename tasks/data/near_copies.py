@@ -15,13 +15,14 @@ from tasks.data.duplicates import HASH_BYTES, hash_distances, near_pairs_by_hash
 from tasks.data.feature_scale import ContentFeatures, FeatureScale
 from tasks.data.folds import Content
 from tasks.data.progress import Progress, silent
+from tasks.data.row_file import Rows
 from tasks.data.similarity import Vectors, similar_pairs
 from tasks.errors import WorkspaceError
 
 SEARCH_VERSION: Final = 1
 """Rises when the search would find other pairs among the same contents."""
 
-_CHUNK: Final = 4096
+_CHUNK: Final = 1024
 _MIRRORED_COSINE: Final = 0.6
 """Features hardly see mirroring: of mirrored copies of 50 brain MR slices 95 % had a cosine above 0.7."""
 
@@ -31,6 +32,11 @@ class NearCopyRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    search: bool = Field(
+        default=True,
+        description="Whether near copies are looked for. Off, only equal files, equal pixels and given groups count: "
+        "for pictures that look alike without being copies, such as handwritten digits.",
+    )
     max_hash_distance: int = Field(
         default=20,
         ge=0,
@@ -114,7 +120,7 @@ def find_copies(
     when laid over one another; of the others, and of pictures without any structure, those within
     `rule.max_hash_distance`. `scale` is made from `features` when none is given.
     """
-    if not contents:
+    if not contents or not rule.search:
         return CopyIndex()
     contents = sorted(contents, key=lambda content: content.sha256)
     found = _Search(contents, rule, features, scale)
@@ -212,7 +218,7 @@ class _Search:
             progress(start + len(some), len(known), "candidates compared")
         return fit
 
-    def _thumbnails(self, places: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _thumbnails(self, places: NDArray[np.int64]) -> Rows:
         if self._features is None or not len(places):
             return np.empty((0, SIDE, SIDE), dtype=np.uint8)
         return self._features.thumbnails([self._sha256s[place] for place in places])

@@ -26,9 +26,9 @@ KEPT_OF_MANY: Final = 16
 _CELLS_A_ROOT: Final = 2
 _SAMPLE_A_CELL: Final = 24
 _ITERATIONS: Final = 6
-_WIDTH: Final = 2048
-_BLOCK_CELLS: Final = 1 << 22
-_BUFFERED: Final = 1 << 22
+_WIDTH: Final = 1024
+_BLOCK_CELLS: Final = 1 << 20
+_BUFFERED: Final = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,8 @@ def _cell_blocks(vectors: Vectors, is_new: NDArray[np.bool_], probes: int) -> It
     """Every row against the members of the cells nearest to it, as far as one of the two is new."""
     centres = _centres(vectors)
     cells = _nearest_cells(vectors, centres, probes)
-    edges = np.arange(len(centres) + 1)
-    members = np.argsort(cells[:, 0], kind="stable")
-    member_edges = np.searchsorted(cells[members, 0], edges)
-    visits = np.argsort(cells, axis=None, kind="stable")
-    visit_edges = np.searchsorted(cells.ravel()[visits], edges)
+    members, member_edges = _by_cell(cells[:, 0], len(centres))
+    visits, visit_edges = _by_cell(cells.ravel(), len(centres))
     for cell in range(len(centres)):
         inside = members[member_edges[cell] : member_edges[cell + 1]]
         visitors = visits[visit_edges[cell] : visit_edges[cell + 1]] // cells.shape[1]
@@ -131,8 +128,14 @@ def _cell_blocks(vectors: Vectors, is_new: NDArray[np.bool_], probes: int) -> It
         yield from _products(vectors, visitors, inside)
 
 
+def _by_cell(cells: NDArray[np.unsignedinteger], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places in the order of their cells, and where each of n cells begins and the last ends."""
+    counts = np.bincount(cells, minlength=n)
+    return np.argsort(cells, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
+
+
 def _products(vectors: Vectors, left: NDArray[np.int64], right: NDArray[np.int64]) -> Iterator[Block]:
-    """Inner products, in blocks of at most four million."""
+    """Inner products, in blocks of at most a million."""
     height = max(1, _BLOCK_CELLS // _WIDTH)
     for start in range(0, len(right), _WIDTH):
         others = right[start : start + _WIDTH]
@@ -147,21 +150,27 @@ def _centres(vectors: Vectors) -> NDArray[np.float32]:
     rng = np.random.default_rng(0)
     cells = max(1, round(_CELLS_A_ROOT * vectors.n**0.5))
     drawn = rng.choice(vectors.n, size=min(vectors.n, _SAMPLE_A_CELL * cells), replace=False)
-    sample = vectors.rows(np.sort(drawn))
-    centres = sample[rng.choice(len(sample), size=min(cells, len(sample)), replace=False)]
+    sample = np.sort(drawn)
+    centres = vectors.rows(sample[rng.choice(len(sample), size=min(cells, len(sample)), replace=False)])
     for _ in range(_ITERATIONS):
-        nearest = _nearest(sample, centres, 1)[:, 0]
-        order = np.argsort(nearest, kind="stable")
-        held, first = np.unique(nearest[order], return_index=True)
-        sums = centres.copy()
-        sums[held] = np.add.reduceat(sample[order], first, axis=0)
+        sums, held = np.zeros_like(centres), np.zeros(len(centres), dtype=np.bool_)
+        for start in range(0, len(sample), _WIDTH):
+            rows = vectors.rows(sample[start : start + _WIDTH])
+            nearest = _nearest(rows, centres, 1)[:, 0]
+            order = np.argsort(nearest, kind="stable")
+            cell, first = np.unique(nearest[order], return_index=True)
+            sums[cell] += np.add.reduceat(rows[order], first, axis=0)
+            held[cell] = True
+        sums[~held] = centres[~held]
         length = np.linalg.norm(sums, axis=1, keepdims=True)
         centres = (sums / np.maximum(length, 1e-6)).astype(np.float32)
     return np.asarray(centres, dtype=np.float32)
 
 
-def _nearest_cells(vectors: Vectors, centres: NDArray[np.float32], probes: int) -> NDArray[np.int64]:
-    """The nearest cells of each row, the nearest first: int64 (n, min(probes, cells))."""
+def _nearest_cells(
+    vectors: Vectors, centres: NDArray[np.float32], probes: int
+) -> NDArray[np.unsignedinteger]:
+    """The nearest cells of each row, the nearest first: unsigned (n, min(probes, cells))."""
     step = max(1, _BLOCK_CELLS // len(centres))
     parts = [
         _nearest(vectors.rows(np.arange(start, min(vectors.n, start + step))), centres, probes)
@@ -170,11 +179,13 @@ def _nearest_cells(vectors: Vectors, centres: NDArray[np.float32], probes: int) 
     return np.concatenate(parts)
 
 
-def _nearest(rows: NDArray[np.float32], centres: NDArray[np.float32], probes: int) -> NDArray[np.int64]:
-    likeness = rows @ centres.T
+def _nearest(
+    rows: NDArray[np.float32], centres: NDArray[np.float32], probes: int
+) -> NDArray[np.unsignedinteger]:
+    likeness, small = rows @ centres.T, np.min_scalar_type(len(centres))
     if probes == 1:
-        return np.asarray(likeness.argmax(axis=1)[:, None], dtype=np.int64)
+        return np.asarray(likeness.argmax(axis=1)[:, None], dtype=small)
     probes = min(probes, len(centres))
     some = np.argpartition(-likeness, probes - 1, axis=1)[:, :probes]
     order = np.argsort(-np.take_along_axis(likeness, some, axis=1), axis=1, kind="stable")
-    return np.asarray(np.take_along_axis(some, order, axis=1), dtype=np.int64)
+    return np.asarray(np.take_along_axis(some, order, axis=1), dtype=small)

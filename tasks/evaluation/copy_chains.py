@@ -19,8 +19,9 @@ def copy_chains(pairs: pd.DataFrame) -> list[Chain]:
     """Groups of copies, the least alike first, since those are the doubtful ones.
 
     `pairs` has sha256_a, sha256_b, path_a, path_b, by ("pixels", "hash", "features" or "key"), hash_distance (bits of
-    256) and cosine. Of the pairs that join a group, as few as needed are kept, the nearest ones (a maximum spanning
-    tree); the weakest of these stands first. Pairs joined by a given key alone are no copies and are left out.
+    256) and alignment (at most 1, missing where unknown). Of the pairs that join a group, as few as needed are kept,
+    the nearest ones (a maximum spanning tree); the weakest of these stands first. Pairs joined by a given key alone
+    are no copies and are left out.
     """
     copies = pairs[pairs["by"] != "key"]
     words = {
@@ -90,17 +91,17 @@ def _outwards(tree: list[_Link]) -> list[tuple[_Link, str]]:
 
 
 def _nearness(row: tuple[object, ...]) -> float:
-    """Above 2 for equal pixels, between 1 and 2 by hash, below 1 by features."""
+    """Above 1 for equal pixels, else how well they fit, or where that is unknown the share of equal bits."""
     facts = row._asdict()  # type: ignore[attr-defined]
     if facts["by"] == "pixels":
-        return 2.5
-    return 2 - facts["hash_distance"] / 256 if facts["by"] == "hash" else float(facts["cosine"])
+        return 1.5
+    return 1 - facts["hash_distance"] / 256 if pd.isna(facts["alignment"]) else float(facts["alignment"])
 
 
 def _reason(row: tuple[object, ...]) -> str:
     facts = row._asdict()  # type: ignore[attr-defined]
     if facts["by"] == "pixels":
         return "the same pixels as {}"
-    if facts["by"] == "hash":
+    if pd.isna(facts["alignment"]):
         return f"like {{}}: {facts['hash_distance']} of 256 bits of their perceptual hashes differ"
-    return f"like {{}}: their deep features agree (cosine {facts['cosine']:.2f})"
+    return f"like {{}}: laid over it, the fine structure agrees ({facts['alignment']:.2f} of 1)"

@@ -127,11 +127,11 @@ def _cautions(content: ReportContent) -> list[Caution]:
             )
         )
     if content.suspect_groups:
-        one = content.suspect_groups == 1
+        what = "image" if content.suspect_groups == 1 else "images"
         found.append(
             Caution(
-                f"{content.suspect_groups} {'image may be' if one else 'images may be'} labelled wrongly; a person "
-                "should look. Nothing was left out for it.",
+                f"{content.suspect_groups} {what} (copies counted once) may be labelled wrongly; a person should look. "
+                "Nothing was left out for it.",
                 "suspects",
             )
         )

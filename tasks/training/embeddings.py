@@ -1,8 +1,8 @@
 """Features of images by a pretrained backbone, and thumbnails, kept by digest so that only new images are computed.
 
-They find near copies, so they must not depend on the batch, the run or the processor's fast formats: float32,
-in batches of one fixed size, of pixels that are squashed to the backbone's size and not cropped. They are kept as
-float16, which moves a cosine by less than 0.001.
+They find near copies, so they must not depend on the batch, the run, the number of processors or their fast formats:
+float32, in batches of one fixed size, each on one thread, of pixels that are squashed to the backbone's size and not
+cropped. They are kept as float16, which moves a cosine by less than 0.001.
 """
 
 import hashlib
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from tasks.data.alignment import SIDE, thumbnail
 from tasks.data.feature_scale import ContentFeatures
 from tasks.data.images import Preprocessing
+from tasks.data.pool import map_in_order
 from tasks.data.progress import Progress, silent
+from tasks.data.row_file import RowFile
 from tasks.data.workspace import Workspace
 from tasks.errors import WorkspaceError
 from tasks.training.activations import Images
@@ -64,7 +66,7 @@ def embed(
     network, record = build(backbone, 1, weights)
     store = EmbeddingStore(workspace, backbone, record.sha256)
     wanted = tuple(dict.fromkeys([*sha256s, *gone]))
-    values = np.zeros((len(wanted), network.spec.feature_dim), np.float16)
+    values = RowFile((len(wanted), network.spec.feature_dim), np.float16)
     place = {sha256: i for i, sha256 in enumerate(wanted)}
     held = np.zeros(len(wanted), dtype=np.bool_)
     for digests, column in store.columns("features"):
@@ -77,16 +79,38 @@ def embed(
         part = missing[start : start + SHARD]
         features = np.empty((len(part), network.spec.feature_dim), np.float16)
         thumbnails = np.empty((len(part), SIDE, SIDE), np.uint8)
-        for first in range(0, len(part), BATCH):
-            pixels = images.take(part[first : first + BATCH])
-            features[first : first + BATCH] = _features(folded, pixels)
-            thumbnails[first : first + BATCH] = [thumbnail(picture) for picture in pixels]
-            progress(start + first + len(pixels), len(missing), "images embedded")
+        batches = (images.take(part[first : first + BATCH]) for first in range(0, len(part), BATCH))
+        done = 0
+        for found, small in _computed(folded, batches):
+            features[done : done + len(found)], thumbnails[done : done + len(found)] = found, small
+            done += len(found)
+            progress(start + done, len(missing), "images embedded")
         store.put(part, features, thumbnails)
-        values[[place[sha256] for sha256 in part]] = features
+        values[np.array([place[sha256] for sha256 in part])] = features
     held[[place[sha256] for sha256 in missing]] = True
     names = tuple(sha256 for sha256 in wanted if held[place[sha256]])
-    return ContentFeatures(names, values if held.all() else values[held], store.thumbnails, store.version)
+    return ContentFeatures(
+        names, values if held.all() else values.only(np.flatnonzero(held)), store.thumbnails, store.version
+    )
+
+
+Computed = tuple[NDArray[np.float32], NDArray[np.uint8]]
+"""Features (n, D) and thumbnails (n, SIDE, SIDE) of a batch."""
+
+
+def _computed(network: Network, batches: Iterator[NDArray[np.uint8]]) -> Iterator[Computed]:
+    """Each batch on one thread and as many batches at once as torch has threads: threads that share a batch wait for
+    one another at every layer, for long where other programs run, too."""
+
+    def computed(pixels: NDArray[np.uint8]) -> Computed:
+        torch.set_num_threads(1)  # OpenMP keeps this for each thread
+        return _features(network, pixels), np.stack([thumbnail(picture) for picture in pixels])
+
+    threads = torch.get_num_threads()
+    try:
+        yield from map_in_order(computed, batches, threads)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.no_grad()
@@ -122,25 +146,25 @@ class EmbeddingStore:
             data = np.frombuffer(rows.buffers()[1], dtype=np.uint8)
             yield digests, data[: len(digests) * rows.type.byte_width].reshape(len(digests), -1)
 
-    def thumbnails(self, sha256s: Sequence[str]) -> NDArray[np.uint8]:
+    def thumbnails(self, sha256s: Sequence[str]) -> RowFile:
         """Uint8 (n, SIDE, SIDE), in the order asked for.
 
         Raises:
             WorkspaceError: a file of the store was lost meanwhile.
         """
         place = {sha256: i for i, sha256 in enumerate(sha256s)}
-        found = np.zeros((len(sha256s), SIDE * SIDE), dtype=np.uint8)
+        found = RowFile((len(sha256s), SIDE, SIDE), np.uint8)
         held = np.zeros(len(sha256s), dtype=np.bool_)
         for digests, column in self.columns("thumbnail"):
             rows = np.array([place.get(digest, -1) for digest in digests], dtype=np.int64)
-            found[rows[rows >= 0]] = column[rows >= 0]
+            found[rows[rows >= 0]] = column[rows >= 0].reshape(-1, SIDE, SIDE)
             held[rows[rows >= 0]] = True
         if not held.all():
             raise WorkspaceError(
                 f"{self._workspace.uri(self._folder)} lost {int((~held).sum())} images while it was read",
                 cure="run again: what is missing is computed again",
             )
-        return found.reshape(-1, SIDE, SIDE)
+        return found
 
     def put(
         self, sha256s: Sequence[str], features: NDArray[np.float16], thumbnails: NDArray[np.uint8]

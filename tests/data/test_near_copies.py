@@ -102,6 +102,13 @@ def test_without_pictures_the_hash_decides(contents: Contents) -> None:
     assert named(only_old) == named(found)
 
 
+def test_switched_off_nothing_is_a_near_copy(contents: Contents) -> None:
+    contents.add(shifted(picture(3)), like=3)
+    off = RULE.model_copy(update={"search": False})
+    assert len(find_copies(contents.contents, RULE, features=contents.known()).pairs) == 1
+    assert len(find_copies(contents.contents, off, features=contents.known()).pairs) == 0
+
+
 def test_flat_pictures_are_copies_by_hash() -> None:
     flat = Contents()
     for grey in (0, 90, 91):

@@ -62,7 +62,7 @@ def test_of_very_many_classes_some_are_named() -> None:
 
 
 def _pairs(*rows: tuple[str, str, str, float]) -> pd.DataFrame:
-    """(one, other, by, hash distance or cosine)."""
+    """(one, other, by, hash distance or alignment)."""
     return pd.DataFrame(
         {
             "sha256_a": [row[0] for row in rows],
@@ -71,17 +71,17 @@ def _pairs(*rows: tuple[str, str, str, float]) -> pd.DataFrame:
             "path_b": [f"{row[1]}.png" for row in rows],
             "by": [row[2] for row in rows],
             "hash_distance": [row[3] if row[2] == "hash" else 200 for row in rows],
-            "cosine": [row[3] if row[2] == "features" else 0.5 for row in rows],
+            "alignment": [row[3] if row[2] == "features" else None for row in rows],
         }
-    ).astype({"hash_distance": "Int64", "cosine": "Float64"})
+    ).astype({"hash_distance": "Int64", "alignment": "Float64"})
 
 
 def test_the_least_alike_stand_first_and_each_beside_its_copy() -> None:
     chains = copy_chains(
         _pairs(
             ("a", "b", "hash", 3),
-            ("b", "c", "features", 0.6),
-            ("a", "c", "features", 0.58),
+            ("b", "c", "features", 0.9),
+            ("a", "c", "features", 0.88),
             ("c", "d", "pixels", 0),
             ("p", "q", "hash", 12),
             ("x", "y", "key", 0),
@@ -95,14 +95,16 @@ def test_the_least_alike_stand_first_and_each_beside_its_copy() -> None:
         "d",
     ]
     words = dict(first)
-    assert words["b"] == "" and words["c"] == "like b.png: their deep features agree (cosine 0.60)"
+    assert (
+        words["b"] == "" and words["c"] == "like b.png: laid over it, the fine structure agrees (0.90 of 1)"
+    )
     assert words["d"] == "the same pixels as c.png"
     assert words["a"] == "like b.png: 3 of 256 bits of their perceptual hashes differ"
     assert second == [("p", ""), ("q", "like p.png: 12 of 256 bits of their perceptual hashes differ")]
 
 
 def test_the_order_of_the_pairs_changes_nothing_and_a_path_may_hold_anything() -> None:
-    rows = [("a", "b", "hash", 3), ("b", "c", "features", 0.6), ("d", "e", "hash", 1)]
+    rows = [("a", "b", "hash", 3), ("b", "c", "features", 0.9), ("d", "e", "hash", 1)]
     orders = [copy_chains(_pairs(*order)) for order in itertools.permutations(rows)]
     assert all(order == orders[0] for order in orders)
     assert copy_chains(_pairs(("{0}", "b", "hash", 3)))[0][1][1].startswith("like {0}.png")

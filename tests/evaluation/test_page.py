@@ -325,7 +325,7 @@ def test_cautions_stand_on_the_first_screen_with_a_way_to_more() -> None:
     assert "file format" not in words[0]
     assert any("yes (2)" in word for word in words)
     assert words[-2].startswith("20 of the 54 test images have a copy") and words[-1].startswith(
-        "3 images may be"
+        "3 images (copies counted once) may be"
     )
     html = page.render_page(content)
     assert html.index("may be labelled wrongly") < html.index("<nav")

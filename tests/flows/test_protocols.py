@@ -1,7 +1,6 @@
 """Other ways to keep images apart, and more than two classes, all the way to a registered model."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -31,25 +30,3 @@ def test_a_hold_out_is_judged_once_and_a_refit_is_served(small_demo: DemoSummary
     manifest = json.loads((Path(result["bundle"]) / "bundle.json").read_text())
     assert manifest["served"] == "refit"
     assert [member["held_out"] for member in manifest["members"]] == [[0, 1]]
-
-
-def test_three_classes_are_judged_by_macro_figures(small_demo: DemoSummary, tmp_path: Path) -> None:
-    images = tmp_path / "images"
-    for file in sorted(path for path in small_demo.images.rglob("*") if path.is_file()):
-        label = file.parent.name
-        if label == "yes":
-            label = "left" if int.from_bytes(file.read_bytes()[-64:-60], "big") % 2 else "right"
-        (images / label).mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, images / label)
-    arguments = [*retrain_arguments(images, tmp_path / "ws")]
-    place = arguments.index("--positive-class")
-    del arguments[place : place + 2]
-    result, rows = _run(arguments, tmp_path)
-    evaluation = result["evaluation"]
-    assert evaluation["classes"] == ["left", "no", "right"]
-    assert evaluation["positive_class"] is None
-    assert [len(row) for row in evaluation["confusion_matrix"]] == [3, 3, 3]
-    assert len(evaluation["per_class"]) == 3
-    assert rows[["probability_left", "probability_no", "probability_right"]].sum(
-        axis=1
-    ).to_numpy() == pytest.approx(1)

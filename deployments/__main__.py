@@ -1,0 +1,49 @@
+"""`python -m deployments`: the command that `lightbox deploy` is."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from tasks.errors import LightboxError
+
+app = App(name="deploy", help="Register everything with the Prefect server.", version_flags=[])
+
+
+@app.default
+def deploy(
+    *,
+    data_sets: Annotated[
+        Path | None, Parameter(help="Folder with one YAML file a data set [deployments/data_sets].")
+    ] = None,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Only say what would be changed.")] = False,
+    reset_schedules: Annotated[
+        bool, Parameter(negative=(), help="Also undo what was changed by hand in the schedules.")
+    ] = False,
+    debug: Annotated[bool, Parameter(negative=(), help="Show the traceback of an expected failure.")] = False,
+) -> None:
+    """Register work pools, deployments with their schedules, and automations with the server of PREFECT_API_URL.
+
+    Run again, it changes nothing. What was registered before and is no longer in the files is removed. Schedules
+    that a person changed in the UI stay as they are.
+    """
+    del debug
+    from deployments.deploy import deploy as run
+
+    run(data_sets, dry_run=dry_run, reset_schedules=reset_schedules)
+
+
+def main() -> None:
+    """Entry point: expected failures are one message and exit code 2."""
+    try:
+        app()
+    except LightboxError as error:
+        if "--debug" in sys.argv:
+            raise
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

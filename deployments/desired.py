@@ -1,0 +1,102 @@
+"""The state that the server should be in, as a pure function of the rows and the data-set files."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from prefect.events.schemas.automations import AutomationCore
+from pydantic import ConfigDict, Field
+
+from deployments.data_set_file import DataSetFile
+from deployments.notifications import automations_of, dead_runs
+from deployments.rows import Channel, Deployment, Row, WorkPool
+from tasks.upcoming import OURS
+
+
+class DesiredState(Row):
+    """Everything that should be on the server."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    pools: tuple[WorkPool, ...] = Field(description="Work pools.")
+    deployments: tuple[Deployment, ...] = Field(description="Deployments.")
+    automations: tuple[AutomationCore, ...] = Field(description="Automations.")
+
+
+def channels_of(data_sets: Sequence[DataSetFile]) -> tuple[Channel, ...]:
+    """All channels that some data set names, once each."""
+    found = {channel.name: channel for data_set in data_sets for channel in data_set.notify}
+    return tuple(found[name] for name in sorted(found))
+
+
+def desired_state(
+    pools: Sequence[WorkPool],
+    shared: Sequence[Deployment],
+    data_sets: Sequence[DataSetFile],
+    blocks: Mapping[str, UUID],
+    ui_url: str,
+) -> DesiredState:
+    """What should be on the server. `blocks` gives the block document of each channel by the channel's name."""
+    channels = channels_of(data_sets)
+    deployments = [_shared(row, data_sets, channels) for row in shared]
+    for data_set in data_sets:
+        deployments.append(_retrain(data_set))
+        if data_set.score is not None:
+            deployments.append(_score(data_set))
+    automations = [dead_runs()]
+    for channel in channels:
+        automations += automations_of(channel, blocks[channel.name], ui_url)
+    return DesiredState(
+        pools=tuple(pools),
+        deployments=tuple(row.model_copy(update={"tags": (OURS, *row.tags)}) for row in deployments),
+        automations=tuple(automations),
+    )
+
+
+def _shared(row: Deployment, data_sets: Sequence[DataSetFile], channels: Sequence[Channel]) -> Deployment:
+    """The watchdog looks after the compute of all data sets, and its findings go to all channels."""
+    if row.name != "watchdog":
+        return row
+    watched = {
+        data_set.compute.pool: {"pool": data_set.compute.pool, "driver": data_set.compute.driver.model_dump()}
+        for data_set in data_sets
+        if data_set.compute.pool is not None and data_set.compute.driver.kind != "none"
+    }
+    return row.model_copy(
+        update={
+            "parameters": {"watched": [watched[pool] for pool in sorted(watched)]},
+            "tags": tuple(channel.tag for channel in channels),
+        }
+    )
+
+
+def _retrain(data_set: DataSetFile) -> Deployment:
+    return Deployment(
+        name=f"retrain-{data_set.name}",
+        entrypoint="flows.retrain.retrain",
+        pool="default",
+        description=f"The whole main job on {data_set.name}: from images to a promoted model, if it is good enough.",
+        parameters=data_set.parameters(),
+        schedules=(data_set.schedule,) if data_set.schedule else (),
+        tags=(data_set.name, *(channel.tag for channel in data_set.notify)),
+        concurrency_limit=1,
+        on_overlap=data_set.on_overlap,
+    )
+
+
+def _score(data_set: DataSetFile) -> Deployment:
+    scoring = data_set.score
+    assert scoring is not None  # noqa: S101 - the caller asked
+    return Deployment(
+        name=f"score-{data_set.name}",
+        entrypoint="flows.score.score_store",
+        pool="default",
+        description=f"Score a store with the champion of {data_set.name}.",
+        parameters={
+            "images": scoring.images.model_dump(mode="json"),
+            "out": scoring.out.model_dump(mode="json"),
+            "model": {"name": data_set.name, "workspace": data_set.workspace.model_dump(mode="json")},
+        },
+        schedules=(scoring.schedule,) if scoring.schedule else (),
+        tags=(data_set.name, *(channel.tag for channel in data_set.notify)),
+        concurrency_limit=1,
+    )
