@@ -107,4 +107,10 @@ def worker(prefect: Prefect, data_sets: Path, finished: FinishedRun) -> Iterator
         )
     yield prefect
     os.killpg(process.pid, signal.SIGTERM)
-    process.wait(timeout=60)
+    try:
+        process.wait(timeout=20)
+    except (
+        subprocess.TimeoutExpired
+    ):  # it waits for a run, such as the watchdog's, that nobody needs any more
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=20)
