@@ -37,7 +37,8 @@ test-services: ## install what the tests need beside Python
 	@tests/install_system_tools
 
 test: check test-services ## all checks and all tests
-	$(RUN) pytest -n 2 --dist loadgroup
+	$(RUN) pytest -n 2 --dist loadfile --ignore tests/deployments
+	$(RUN) pytest tests/deployments
 
 format: install ## rewrite the code in the project's style
 	$(RUN) ruff format .

@@ -23,13 +23,6 @@ pytest_plugins = ["azurite_service", "main_job", "prefect_service"]
 REPOSITORY = Path(__file__).parent.parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share what is costly to make, and those of deployments a server: one process runs them."""
-    for item in items:
-        folder, name = item.path.parent.name, item.path.name
-        item.add_marker(pytest.mark.xdist_group(folder if folder == "deployments" else f"{folder}/{name}"))
-
-
 @pytest.fixture(autouse=True)
 def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees another's downloaded images."""
