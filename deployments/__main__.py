@@ -1,12 +1,11 @@
 """`python -m deployments`: the command that `lightbox deploy` is."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from tasks.errors import LightboxError
+from deployments.command_line import run_command
 
 app = App(name="deploy", help="Register everything with the Prefect server.", version_flags=[])
 
@@ -34,16 +33,5 @@ def deploy(
     run(data_sets, dry_run=dry_run, reset_schedules=reset_schedules)
 
 
-def main() -> None:
-    """Entry point: expected failures are one message and exit code 2."""
-    try:
-        app()
-    except LightboxError as error:
-        if "--debug" in sys.argv:
-            raise
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(app)

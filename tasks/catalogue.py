@@ -121,7 +121,9 @@ def catalogue(
         decode=settings.decode,
         table=write_file(workspace, f"{folder}/catalogue.parquet", rows),
         rejects=write_file(workspace, f"{folder}/rejects.parquet", rejects),
-        near_pairs=write_file(workspace, f"{folder}/near_pairs.parquet", _parquet(built.near_pairs)),
+        near_pairs=write_file(
+            workspace, f"{folder}/near_pairs.parquet", built.near_pairs.to_parquet(index=False)
+        ),
         summary=summary,
     )
 
@@ -136,12 +138,6 @@ def read_near_pairs(run: Run, record: Catalogue) -> pd.DataFrame:
     """The pairs of contents that count as copies, with NEAR_PAIR_COLUMNS."""
     data = run.open_workspace().read(record.near_pairs.path)
     return typed(pd.read_parquet(io.BytesIO(data)), NEAR_PAIR_COLUMNS)
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    data = io.BytesIO()
-    frame.to_parquet(data, index=False)
-    return data.getvalue()
 
 
 def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCatalogue:

@@ -1,6 +1,6 @@
 """Evaluate: the exported bundle itself, on images that its members never saw."""
 
-import io
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -19,8 +19,8 @@ from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_fold
 from tasks.export import ExportedBundle
 from tasks.ingest import IN_BOTH, Listing, image_reader, read_listing
 from tasks.models.bundle import Bundle, load_bundle
-from tasks.models.manifest import FasterPrecision, amended
-from tasks.models.runtimes import faster_runtime
+from tasks.models.manifest import amended
+from tasks.models.runtimes import Precision, faster_runtime
 from tasks.record import FileReference, Record
 from tasks.run import Run, block_options
 from tasks.stage import progress, stage
@@ -29,7 +29,6 @@ Mask = npt.NDArray[np.bool_]
 
 IMAGES_IN_HAND = 256
 DECODE_THREADS = 4
-PREDICTION_COLUMNS = ["path", "sha256", "group", "fold", "label", "predicted", "threshold"]
 
 
 class EvaluatedBundle(Record):
@@ -58,18 +57,20 @@ def evaluate_bundle(
 ) -> EvaluatedBundle:
     """Predict each image by members that saw neither it nor a copy, choose the threshold elsewhere, judge."""
     table = read_catalogue(run, found)
-    bundle = load_bundle(
-        run.open_workspace().uri(exported.folder), block_options(run.workspace_block), run.cache_root
-    )
-    rows, logits = predict_unseen(run, listing, table, bundle)
-    concerned = ~_beside_the_test(rows, found)
+    runtime = faster_runtime()
+    bundles = [_load(run, exported, "float32")]
+    if runtime is not None:
+        bundles.append(_load(run, exported, "bfloat16"))
+    rows, (logits, *faster_logits) = predict_unseen(run, listing, table, bundles)
+    concerned = (~_beside_the_test(rows, found)).to_numpy(np.bool_)
     rows, logits = rows[concerned], logits[concerned]
+    folds = _folds(rows, found)
     labels = np.array([found.classes.index(label) for label in rows["label"]], dtype=np.int64)
     positive = None if found.positive_class is None else found.classes.index(found.positive_class)
     judged = judge(
         labels,
         logits,
-        _folds(rows, found),
+        folds,
         straddling=(rows["straddles"] != "").to_numpy(np.bool_),
         reported_folds=reported_folds(found.protocol, found.n_folds),
         positive=positive,
@@ -80,9 +81,14 @@ def evaluate_bundle(
         _leak(run, listing, table, rows, judged) if found.protocol == "given_split" else (None, None)
     )
     served = judged.served
-    faster = _faster(run, listing, found, exported, judged, evaluation)
+    faster = None
+    if runtime is not None:
+        said = judged.applied_to(faster_logits[0][concerned], folds, positive)
+        others = replace(judged, probabilities=said[0], predicted=said[1])
+        figures = _figures(found, rows, labels, others, judged.reported)
+        faster = compare_precisions(evaluation, figures, runtime)
     manifest = amended(
-        bundle.manifest,
+        bundles[0].manifest,
         threshold=served.threshold,
         temperature=served.temperature,
         metrics=evaluation.model_dump(mode="json"),
@@ -103,32 +109,9 @@ def evaluate_bundle(
     )
 
 
-def _faster(
-    run: Run,
-    listing: Listing,
-    found: Catalogue,
-    exported: ExportedBundle,
-    judged: HonestPredictions,
-    exact: Evaluation,
-) -> FasterPrecision | None:
-    """What bfloat16 changes on the same images with the same rules; None where nothing here is fast in it."""
-    runtime = faster_runtime()
-    if runtime is None:
-        return None
-    bundle = load_bundle(
-        run.open_workspace().uri(exported.folder),
-        block_options(run.workspace_block),
-        run.cache_root,
-        precision="bfloat16",
-    )
-    rows, logits = predict_unseen(run, listing, read_catalogue(run, found), bundle)
-    concerned = ~_beside_the_test(rows, found)
-    rows, logits = rows[concerned], logits[concerned]
-    labels = np.array([found.classes.index(label) for label in rows["label"]], dtype=np.int64)
-    positive = None if found.positive_class is None else found.classes.index(found.positive_class)
-    probabilities, predicted = judged.applied_to(logits, _folds(rows, found), positive)
-    others = replace(judged, probabilities=probabilities, predicted=predicted)
-    return compare_precisions(exact, _figures(found, rows, labels, others, judged.reported), runtime)
+def _load(run: Run, exported: ExportedBundle, precision: Precision) -> Bundle:
+    uri = run.open_workspace().uri(exported.folder)
+    return load_bundle(uri, block_options(run.workspace_block), run.cache_root, precision=precision)
 
 
 def _folds(rows: pd.DataFrame, found: Catalogue) -> npt.NDArray[np.int64]:
@@ -163,33 +146,36 @@ def _leak(
 
 
 def predict_unseen(
-    run: Run, listing: Listing, table: CatalogueTable, bundle: Bundle
-) -> tuple[pd.DataFrame, npt.NDArray[np.float64]]:
-    """Rows of the catalogue that some member never saw, with the mean logits (n, classes) of those members.
+    run: Run, listing: Listing, table: CatalogueTable, bundles: Sequence[Bundle]
+) -> tuple[pd.DataFrame, list[npt.NDArray[np.float64]]]:
+    """Rows of the catalogue that some member never saw, and the mean logits (n, classes) of those members.
 
-    Copies of one content are predicted once; conflicts are left out.
+    The `bundles` are one and the same, computed in different precisions: each image is read and decoded once. Copies of
+    one content are predicted once; conflicts are left out.
     """
     contents = table.contents
     read = image_reader(run, listing)
     copies = copies_ever(run, table)
     report, total = progress(), len(contents)
-    logits = np.zeros((total, len(bundle.manifest.classes)))
+    first = bundles[0]
+    logits = [np.zeros((total, len(first.manifest.classes))) for _ in bundles]
     judged = np.zeros(total, dtype=np.bool_)
     with ThreadPoolExecutor(DECODE_THREADS) as pool:
         for start in range(0, total, IMAGES_IN_HAND):
             some = contents.iloc[start : start + IMAGES_IN_HAND]
-            pixels = np.stack(list(pool.map(lambda path: bundle.pixels(read(path)), some["path"])))
+            pixels = np.stack(list(pool.map(lambda path: first.pixels(read(path)), some["path"])))
             groups = some["group"].tolist()
-            found, mask = bundle.predict_unseen(
-                pixels, some["sha256"].tolist(), groups, [copies[group] for group in groups]
-            )
             stop = start + len(some)
-            logits[start:stop], judged[start:stop] = found, mask
+            for bundle, values in zip(bundles, logits, strict=True):
+                values[start:stop], judged[start:stop] = bundle.predict_unseen(
+                    pixels, some["sha256"].tolist(), groups, [copies[group] for group in groups]
+                )
             report(stop, total, "images")
     place = {sha256: row for row, sha256 in enumerate(contents["sha256"]) if judged[row]}
     frame = table.frame[~table.frame["conflict"] & table.frame["sha256"].isin(place)]
     frame = frame.sort_values("path", ignore_index=True)
-    return frame, logits[[place[sha256] for sha256 in frame["sha256"]]]
+    rows = [place[sha256] for sha256 in frame["sha256"]]
+    return frame, [values[rows] for values in logits]
 
 
 def copies_ever(run: Run, table: CatalogueTable) -> dict[str, list[str]]:
@@ -230,6 +216,4 @@ def _parquet(found: Catalogue, rows: pd.DataFrame, judged: HonestPredictions) ->
     frame["threshold"] = judged.thresholds
     for index, name in enumerate(found.classes):
         frame[f"probability_{name}"] = judged.probabilities[:, index]
-    data = io.BytesIO()
-    frame[judged.reported].to_parquet(data, index=False)
-    return data.getvalue()
+    return frame[judged.reported].to_parquet(index=False)

@@ -72,11 +72,8 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
         for image, row in zip(fetched, labelled, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=[*LISTING_COLUMNS, IN_BOTH]).sort_values("path", ignore_index=True)
-    data = io.BytesIO()
-    frame.to_parquet(data, index=False)
-    content = data.getvalue()
-    workspace = run.open_workspace()
-    table = write_file(workspace, f"datasets/{run.name}/listings/{_listing_name(frame)}.parquet", content)
+    path = f"datasets/{run.name}/listings/{_listing_name(frame)}.parquet"
+    table = write_file(run.open_workspace(), path, frame.to_parquet(index=False))
     unlabelled = int(frame["label"].isna().sum())
     listing = Listing(
         url=store.url, block=source.block, images=len(frame) - unlabelled, unlabelled=unlabelled, table=table

@@ -108,7 +108,7 @@ def report(
     return Report(
         page=page,
         uri=run.open_workspace().uri(page.path),
-        suspects=run.write("suspects.parquet", _parquet(suspects)),
+        suspects=run.write("suspects.parquet", suspects.to_parquet(index=False)),
         suspect_images=len(suspects),
     )
 
@@ -198,9 +198,3 @@ def _provenance(run: Run, manifest: BundleManifest) -> dict[str, str]:
         "Code": manifest.git_commit or "not from a checkout",
         "Largest difference between graph and network": f"{max(manifest.parity.values()):.1e}",
     }
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    data = io.BytesIO()
-    frame.to_parquet(data, index=False)
-    return data.getvalue()

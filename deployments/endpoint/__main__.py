@@ -1,13 +1,13 @@
 """`python -m deployments.endpoint`: the command that `lightbox serve` is."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 from pydantic import ValidationError
 
-from tasks.errors import ConfigError, LightboxError
+from deployments.command_line import run_command
+from tasks.errors import ConfigError
 
 app = App(name="serve", help="Answer predictions over HTTP with a model's champion.", version_flags=[])
 
@@ -103,16 +103,5 @@ def serve(
     run(settings)
 
 
-def main() -> None:
-    """Entry point: expected failures are one message and exit code 2."""
-    try:
-        app()
-    except LightboxError as error:
-        if "--debug" in sys.argv:
-            raise
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_command(app)

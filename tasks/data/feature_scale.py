@@ -1,16 +1,15 @@
 """Deep features of contents, and the scale on which they are compared."""
 
 import io
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.npz import arrays_of
 from tasks.data.row_file import Rows
-from tasks.errors import WorkspaceError
 
 LEAST_CONTENTS: Final = 200
 """Contents from which on a scale is meaningful enough to be kept for ever."""
@@ -81,12 +80,11 @@ class FeatureScale:
         Raises:
             WorkspaceError: it is damaged.
         """
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                return cls(file["mean"], file["deviation"])
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise WorkspaceError(
-                f"the scale of the deep features is damaged: {error}",
-                cure="restore it, or delete the data set's copies folder: a scale is then made anew from today's "
-                "images, and copies are searched again on it",
-            ) from error
+        arrays: Any = arrays_of(
+            data,
+            ("mean", "deviation"),
+            "the scale of the deep features",
+            "restore it, or delete the data set's copies folder: a scale is then made anew from today's images, and "
+            "copies are searched again on it",
+        )
+        return cls(arrays["mean"], arrays["deviation"])

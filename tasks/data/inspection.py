@@ -161,9 +161,7 @@ def inspections_to_parquet(found: Mapping[str, Inspection | Rejection]) -> bytes
         else (sha256, str(result.reason), result.detail, *_values(_NOTHING))
         for sha256, result in sorted(found.items())
     ]
-    data = io.BytesIO()
-    pd.DataFrame(rows, columns=["sha256", "reason", "detail", *FACTS]).to_parquet(data, index=False)
-    return data.getvalue()
+    return pd.DataFrame(rows, columns=["sha256", "reason", "detail", *FACTS]).to_parquet(index=False)
 
 
 def inspections_from_parquet(data: bytes) -> dict[str, Inspection | Rejection]:

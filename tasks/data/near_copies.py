@@ -1,10 +1,9 @@
 """Which contents are copies of one another: hash and deep features propose, the pictures themselves decide."""
 
 import io
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,10 @@ from tasks.data.alignment import SIDE, alignment, is_flat
 from tasks.data.duplicates import HASH_BYTES, hash_distances, near_pairs_by_hash
 from tasks.data.feature_scale import ContentFeatures, FeatureScale
 from tasks.data.folds import Content
+from tasks.data.npz import arrays_of
 from tasks.data.progress import Progress, silent
 from tasks.data.row_file import Rows
 from tasks.data.similarity import Vectors, similar_pairs
-from tasks.errors import WorkspaceError
 
 SEARCH_VERSION: Final = 1
 """Rises when the search would find other pairs among the same contents."""
@@ -89,20 +88,24 @@ class CopyIndex:
         Raises:
             WorkspaceError: it is damaged.
         """
-        try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            return cls(tuple(arrays.pop("sha256s").astype(str).tolist()), **arrays)
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise WorkspaceError(
-                f"the index of copies is damaged: {error}",
-                cure="delete the data set's copies folder; copies are then searched again",
-            ) from error
+        arrays: Any = arrays_of(
+            data,
+            tuple(column.name for column in fields(cls)),
+            "the index of copies",
+            "delete the data set's copies folder; copies are then searched again",
+        )
+        return cls(tuple(arrays.pop("sha256s").astype(str).tolist()), **arrays)
 
-    def places_of(self, sha256s: Sequence[str]) -> NDArray[np.int64]:
-        """Where in `sha256s` of this index those digests stand; -1 for the others."""
-        place = {sha256: i for i, sha256 in enumerate(self.sha256s)}
-        return np.array([place.get(sha256, -1) for sha256 in sha256s], dtype=np.int64)
+    def places_among(self, contents: Sequence[Content]) -> NDArray[np.int64]:
+        """Where in `contents` each content of this index stands, int64 (len(sha256s),); -1 where it does not."""
+        place = {content.sha256: i for i, content in enumerate(contents)}
+        return np.array([place.get(sha256, -1) for sha256 in self.sha256s], dtype=np.int64)
+
+
+def hashes_of(contents: Sequence[Content]) -> NDArray[np.uint8]:
+    """Their perceptual hashes, uint8 (n, HASH_BYTES)."""
+    packed = bytes.fromhex("".join(content.dhash for content in contents))
+    return np.frombuffer(packed, dtype=np.uint8).reshape(-1, HASH_BYTES)
 
 
 def find_copies(
@@ -125,8 +128,7 @@ def find_copies(
     contents = sorted(contents, key=lambda content: content.sha256)
     found = _Search(contents, rule, features, scale)
     known = known or CopyIndex()
-    place = {content.sha256: i for i, content in enumerate(contents)}
-    moved = np.array([place.get(sha256, -1) for sha256 in known.sha256s], dtype=np.int64)
+    moved = known.places_among(contents)
     new = np.ones(len(contents), dtype=np.bool_)
     still = (moved >= 0) & (known.with_features | ~found.with_features[moved])
     new[moved[still]] = False
@@ -142,7 +144,7 @@ def find_copies(
         return np.concatenate([before[kept], now[copies]])[order]
 
     return CopyIndex(
-        tuple(place),
+        tuple(content.sha256 for content in contents),
         found.with_features,
         both(old, pairs),  # type: ignore[arg-type]
         both(known.hash_distance, distance),  # type: ignore[arg-type]
@@ -161,8 +163,7 @@ class _Search:
         features: ContentFeatures | None,
         scale: FeatureScale | None,
     ) -> None:
-        packed = bytes.fromhex("".join(content.dhash for content in contents))
-        self.hashes = np.frombuffer(packed, dtype=np.uint8).reshape(-1, HASH_BYTES)
+        self.hashes = hashes_of(contents)
         self._sha256s = [content.sha256 for content in contents]
         self._rule, self._features = rule, features
         rows = {sha256: row for row, sha256 in enumerate(features.sha256s)} if features else {}

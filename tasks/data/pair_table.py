@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from tasks.data.catalogue_table import typed
-from tasks.data.duplicates import HASH_BYTES, hash_distances, pairs_by_key
+from tasks.data.duplicates import hash_distances, pairs_by_key
 from tasks.data.folds import Content
-from tasks.data.near_copies import CopyIndex, NearCopyRule
+from tasks.data.near_copies import CopyIndex, NearCopyRule, hashes_of
 
 NEAR_PAIR_COLUMNS: Final = {
     "sha256_a": "str",
@@ -31,16 +31,13 @@ def pair_table(
     contents: Sequence[Content], paths: Sequence[str], copies: CopyIndex, rule: NearCopyRule
 ) -> pd.DataFrame:
     """Pairs of copies, and of equal pixels or an equal key, with NEAR_PAIR_COLUMNS; `paths[i]` is of content i."""
-    place = {content.sha256: i for i, content in enumerate(contents)}
-    moved = np.array([place.get(sha256, -1) for sha256 in copies.sha256s], dtype=np.int64)
-    found = np.sort(moved[copies.pairs], axis=1)
+    found = np.sort(copies.places_among(contents)[copies.pairs], axis=1)
     present = np.flatnonzero((found >= 0).all(axis=1))
     row = {pair: i for i, pair in zip(present.tolist(), map(tuple, found[present].tolist()), strict=True)}
     by_pixels = pairs_by_key([(content.pixel_sha256,) for content in contents])
     by_key = pairs_by_key([content.keys for content in contents])
     every = np.unique(np.sort(np.concatenate([by_pixels, found[present], by_key]), axis=1), axis=0)
-    packed = bytes.fromhex("".join(content.dhash for content in contents))
-    distances = hash_distances(np.frombuffer(packed, dtype=np.uint8).reshape(-1, HASH_BYTES), every)
+    distances = hash_distances(hashes_of(contents), every)
     records = []
     for (a, b), distance in zip(every.tolist(), distances.tolist(), strict=True):
         i = row.get((a, b))

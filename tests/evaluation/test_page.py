@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pytest
+from leak_samples import LEAK
 from scipy.special import softmax
 
-from tasks.data.given_split import Leak
 from tasks.evaluation import page
 from tasks.evaluation.balance import class_balance
 from tasks.evaluation.changes import Change
@@ -307,14 +307,7 @@ def test_cautions_stand_on_the_first_screen_with_a_way_to_more() -> None:
         ],
         suspect_groups=3,
         suspects=[_picture("p")],
-        leak=Leak(
-            test_files=54,
-            images_on_both_sides=11,
-            test_files_on_both_sides=11,
-            test_files_with_copies=20,
-            training_files=199,
-            training_files_left_out=30,
-        ),
+        leak=LEAK,
         balance=class_balance(pd.Series(["no"] * 40 + ["yes"] * 2), pd.Series([str(i) for i in range(42)])),
     )
     words = [caution.words for caution in headline(content).cautions]

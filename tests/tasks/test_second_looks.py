@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from leak_samples import LEAK
 
 from tasks.data.given_split import Leak
 from tasks.evaluate import EvaluatedBundle
@@ -10,14 +11,6 @@ from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.record import FileReference
 from tasks.report_second_looks import second_looks
 
-LEAK = Leak(
-    test_files=54,
-    images_on_both_sides=11,
-    test_files_on_both_sides=11,
-    test_files_with_copies=20,
-    training_files=199,
-    training_files_left_out=30,
-)
 LABELS = np.arange(40) % 2
 # The first four images are predicted wrongly.
 CHANCE = np.where(np.arange(40) < 4, 1 - LABELS, LABELS) * 0.8 + 0.1
