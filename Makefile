@@ -34,6 +34,7 @@ check: install ## lint, types, import rules
 test-services: ## install what the tests need beside Python
 	@command -v npm >/dev/null 2>&1 || { echo "npm is missing: install Node.js 18 or later"; exit 1; }
 	@test -x tests/azurite/node_modules/.bin/azurite-blob || npm ci --prefix tests/azurite --silent
+	@UV=$(UV) infra/label_studio/install || echo "Label Studio cannot be had: its tests are skipped"
 	@tests/install_system_tools
 
 test: check test-services ## all checks and all tests

@@ -117,7 +117,7 @@ class Slices:
                     return np.stack([squashed[sha256] for sha256 in sha256s])
 
             found = embed(Workspace(f"{folder}/workspace"), sorted(squashed), Pictures())
-        self.features = FeatureScale.of(found.values).unit(found.values)
+        self.features = FeatureScale.of(found.values).unit(np.asarray(found.values))
         grey = (Image.fromarray(squashed[name]).convert("L") for name in sorted(squashed))
         self.pictures = np.stack([np.asarray(one.resize((LARGE, LARGE))) for one in grey])
 

@@ -49,11 +49,11 @@ def make_images(folder: Path, n: int) -> None:
 
 def put_features(run: Run, images: Path) -> None:
     """What the network would have said of each image, drawn; thumbnails are the pictures' own."""
-    from tasks.training.embeddings import SHARD, EmbeddingStore
+    from tasks.training.embeddings import SHARD, EmbeddingStore, made_by
     from tasks.training.weights import build
 
     network, record = build("efficientnet_lite0", 1, None)
-    store = EmbeddingStore(run.open_workspace(), "efficientnet_lite0", record.sha256)
+    store = EmbeddingStore(run.open_workspace(), made_by("efficientnet_lite0", record.sha256))
     rng, paths = np.random.default_rng(1), sorted(images.rglob("*.png"))
     for start in range(0, len(paths), SHARD):
         data = [path.read_bytes() for path in paths[start : start + SHARD]]
@@ -61,8 +61,7 @@ def put_features(run: Run, images: Path) -> None:
         features = rng.normal(size=(len(data), network.spec.feature_dim)).astype(np.float16)
         store.put(
             [hashlib.sha256(one).hexdigest() for one in data],
-            features,
-            np.stack(pictures).reshape(-1, SIDE, SIDE),
+            {"features": features, "thumbnail": np.stack(pictures).reshape(-1, SIDE, SIDE)},
         )
 
 

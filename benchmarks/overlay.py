@@ -79,7 +79,7 @@ def measure(folder: Path, preset: str) -> None:
     preprocessing = album.bundle.manifest.preprocessing
     peaks, masks, heads, cell = [], [], [], 0.0
     for row in found.to_dict("records"):
-        pixels = album.prepared(row["path"])
+        pixels = album.prepared(row["path"], row["sha256"], row["group"])
         heat = album.heat(pixels, row["sha256"], row["group"], "yes")
         if heat is None:
             raise SystemExit("the bundle has no class maps")

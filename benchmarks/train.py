@@ -223,7 +223,10 @@ def _preset_course(data: Data, options: Any, preset: Any) -> Course:
 def _scores(
     data: Data, network: Network, fold: int, recipe: Probe | FineTune | Full | None
 ) -> NDArray[np.float64]:
-    """Probability of the positive class for a fold's held-out images, averaged over a recipe's test views."""
+    """Probability of the positive class for a fold's held-out images, averaged over a recipe's test views.
+
+    Without a recipe the images are prepared as the peers' training prepares them: the whole file, squashed.
+    """
     device = compute_on("auto").device
     names, _ = data.held_out[fold]
     views = [VIEWS[name] for name in (recipe.test_views if recipe else ("identity",))]
@@ -231,11 +234,20 @@ def _scores(
     logits = []
     with torch.no_grad():
         for start in range(0, len(names), BATCH_SIZE):
-            pixels = torch.from_numpy(data.pixels.take(names[start : start + BATCH_SIZE])).permute(0, 3, 1, 2)
+            some = names[start : start + BATCH_SIZE]
+            taken = data.pixels.take(some) if recipe else np.stack([_squashed(data, name) for name in some])
+            pixels = torch.from_numpy(taken).permute(0, 3, 1, 2)
             images = _normalised(pixels.float() / 255, network).to(device)
             logits.append(torch.stack([network(view(images)) for view in views]).mean(0))
     scores: NDArray[np.float64] = torch.cat(logits).softmax(1)[:, data.positive].double().cpu().numpy()
     return scores
+
+
+def _squashed(data: Data, sha256: str) -> NDArray[np.uint8]:
+    """A file as the peers see it: uint8 (S, S, 3) RGB."""
+    side = data.pixels.size_px
+    image = Image.open(io.BytesIO(data.read(sha256))).convert("RGB")
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _normalised(images: Tensor, network: Network) -> Tensor:

@@ -13,6 +13,9 @@ from tasks.compute import ComputeSettings
 from tasks.errors import ConfigError
 from tasks.evaluation.gate import GateSettings
 from tasks.ingest import ImagesSource
+from tasks.labelling.project import LabellingSettings
+from tasks.search_settings import SearchSettings
+from tasks.track import TrackingSettings
 
 
 class Scoring(Row):
@@ -23,14 +26,29 @@ class Scoring(Row):
     schedule: Schedule | None = Field(default=None, description="When; left out, only when somebody asks.")
 
 
+class Labelling(Row):
+    """Labelling by people in Label Studio."""
+
+    settings: LabellingSettings = Field(
+        default=LabellingSettings(), description="Classes, people and assistance, and where Label Studio is."
+    )
+    schedule: Schedule | None = Field(
+        default=Schedule(cron="*/15 * * * *"),
+        description="When labels are brought in and images handed out; null: only by hand and by events.",
+    )
+
+
 class DataSetFile(Row):
-    """What a file may say; the first seven are the groups of the run form and its defaults."""
+    """What a file may say; the first eight are groups of the run form and its defaults."""
 
     dataset: DataSet = Field(description="What the images are about.")
     images: ImagesSource = Field(description="Where the images are.")
     workspace: WorkspaceLocation = Field(description="Where everything is kept.")
     checks: CatalogueSettings = Field(default=CatalogueSettings(), description="Checks, copies and folds.")
     training: TrainingSettings = Field(default=TrainingSettings(), description="Backbone, recipe and device.")
+    search: SearchSettings = Field(
+        default=SearchSettings(), description="Automated machine learning: what is tried, and for how long."
+    )
     evaluation: EvaluationSettings = Field(
         default=EvaluationSettings(), description="Threshold, what is served."
     )
@@ -42,7 +60,13 @@ class DataSetFile(Row):
     schedule: Schedule | None = Field(
         default=Schedule(cron=HALF_YEARLY), description="When it is retrained by itself; null: never."
     )
+    tracking: TrackingSettings = Field(
+        default=TrackingSettings(), description="Whether MLflow is told of it, and where."
+    )
     score: Scoring | None = Field(default=None, description="A store that is scored with the champion.")
+    labelling: Labelling | None = Field(
+        default=None, description="Labelling by people; left out, nobody is asked."
+    )
     notify: tuple[Channel, ...] = Field(default=(), description="Who is told, and how.")
     on_overlap: Literal["wait", "cancel"] = Field(
         default="wait",
@@ -56,7 +80,18 @@ class DataSetFile(Row):
 
     def parameters(self) -> dict[str, Any]:
         """The run form's values."""
-        form = {"dataset", "images", "workspace", "checks", "training", "evaluation", "gate", "compute"}
+        form = {
+            "dataset",
+            "images",
+            "workspace",
+            "checks",
+            "training",
+            "search",
+            "evaluation",
+            "gate",
+            "compute",
+            "tracking",
+        }
         return self.model_dump(mode="json", include=form)
 
 

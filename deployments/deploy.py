@@ -12,7 +12,7 @@ from deployments.data_set_file import DataSetFile, read_data_sets
 from deployments.desired import channels_of, desired_state
 from deployments.plan import Change, Plan, make_plan, write_record
 from deployments.rows import POOLS, SHARED, Channel
-from tasks.blocks import Datastore, Email
+from tasks.blocks import Datastore, Email, LabelStudioToken
 from tasks.errors import ConfigError
 from tasks.upcoming import ensure_upcoming_runs
 from tasks.work_pool import client
@@ -40,7 +40,7 @@ def deploy(data_sets: Path | None, *, dry_run: bool, reset_schedules: bool) -> P
         desired = desired_state(POOLS, SHARED, files, _blocks(server, files), _ui_url())
         plan = make_plan(server, desired, reset_schedules=reset_schedules)
         if not dry_run:
-            for block_type in (Datastore, Email):
+            for block_type in (Datastore, Email, LabelStudioToken):
                 block_type.register_type_and_schema()
             for change in plan.changes:
                 change.apply(server)

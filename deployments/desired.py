@@ -6,9 +6,10 @@ from uuid import UUID
 from prefect.events.schemas.automations import AutomationCore
 from pydantic import ConfigDict, Field
 
-from deployments.data_set_file import DataSetFile
+from deployments.data_set_file import DataSetFile, Labelling
 from deployments.notifications import automations_of, dead_runs
 from deployments.rows import Channel, Deployment, Row, WorkPool
+from deployments.triggers import triggers_of
 from tasks.upcoming import OURS
 
 
@@ -42,7 +43,9 @@ def desired_state(
         deployments.append(_retrain(data_set))
         if data_set.score is not None:
             deployments.append(_score(data_set))
-    automations = [dead_runs()]
+        if data_set.labelling is not None:
+            deployments.append(_label(data_set, data_set.labelling))
+    automations = [dead_runs(), *(trigger for data_set in data_sets for trigger in triggers_of(data_set))]
     for channel in channels:
         automations += automations_of(channel, blocks[channel.name], ui_url)
     return DesiredState(
@@ -99,4 +102,21 @@ def _score(data_set: DataSetFile) -> Deployment:
         schedules=(scoring.schedule,) if scoring.schedule else (),
         tags=(data_set.name, *(channel.tag for channel in data_set.notify)),
         concurrency_limit=1,
+    )
+
+
+def _label(data_set: DataSetFile, labelling: Labelling) -> Deployment:
+    return Deployment(
+        name=f"label-{data_set.name}",
+        entrypoint="flows.label.label",
+        pool="default",
+        description=f"Bring in what people labelled of {data_set.name}, and hand out what they should look at next.",
+        parameters={
+            **data_set.model_dump(mode="json", include={"images", "workspace", "dataset"}),
+            "labelling": labelling.settings.model_dump(mode="json"),
+        },
+        schedules=(labelling.schedule,) if labelling.schedule else (),
+        tags=(data_set.name, *(channel.tag for channel in data_set.notify)),
+        concurrency_limit=1,
+        on_overlap="wait",
     )

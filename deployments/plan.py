@@ -25,6 +25,7 @@ from prefect.utilities.importtools import import_object
 from deployments.desired import DesiredState
 from deployments.rows import HEARTBEAT_SECONDS, Deployment, WorkPool
 from deployments.schedules import ScheduleDifference, schedule_difference, slug_of, to_create
+from deployments.triggers import deployment_ids, resolved
 from tasks.upcoming import OURS
 
 MANAGED = "(managed by lightbox deploy)"
@@ -70,6 +71,7 @@ def make_plan(server: SyncPrefectClient, desired: DesiredState, *, reset_schedul
     automations = {
         automation.name: automation for automation in server.read_automations() if OURS in automation.tags
     }
+    ids = {name: deployment.id for name, deployment in deployments.items()}
     kept: list[str] = []
     changes = [change for row in desired.pools if (change := _pool(row, pools.get(row.name)))]
     for row in desired.deployments:
@@ -79,7 +81,7 @@ def make_plan(server: SyncPrefectClient, desired: DesiredState, *, reset_schedul
     changes += [
         change
         for wanted in desired.automations
-        if (change := _automation(wanted, automations.get(wanted.name)))
+        if (change := _automation(resolved(wanted, ids), automations.get(wanted.name)))
     ]
     return Plan((*changes, *_removals(desired, pools, deployments, automations)), tuple(kept))
 
@@ -239,14 +241,21 @@ def _automation(wanted: AutomationCore, found: Automation | None) -> Change | No
     """Whether it is enabled stays as a person set it."""
     if found is None:
         return Change(
-            "create", "automation", wanted.name, apply=lambda server: server.create_automation(wanted)
+            "create",
+            "automation",
+            wanted.name,
+            apply=lambda server: server.create_automation(resolved(wanted, deployment_ids(server))),
         )
     words = tuple(_differences(_comparable(wanted), _comparable(found)))
     if not words:
         return None
     update = wanted.model_copy(update={"enabled": found.enabled})
     return Change(
-        "change", "automation", wanted.name, words, lambda server: server.update_automation(found.id, update)
+        "change",
+        "automation",
+        wanted.name,
+        words,
+        lambda server: server.update_automation(found.id, resolved(update, deployment_ids(server))),
     )
 
 

@@ -123,6 +123,12 @@ SHARED: Final = (
         description="Score every image of a store with a model, to Parquet and CSV.",
     ),
     Deployment(
+        name="label",
+        entrypoint="flows.label.label",
+        pool="default",
+        description="Sync a labelling with Label Studio, for any images: fill in the form.",
+    ),
+    Deployment(
         name="compute-start",
         entrypoint="flows.compute.compute_start",
         pool="default",

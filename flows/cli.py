@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from flows.search_options import SearchOptions
+
 Preset = Literal["fast", "standard", "thorough"]
 Protocol = Literal["cross_validation", "holdout", "given_split"]
 Symmetry = Literal["any", "mirror", "none"]
@@ -76,8 +78,11 @@ def retrain(
     finding: Annotated[str | None, Parameter(help="The finding in a reader's words, such as tumour.")] = None,
     manifest: Manifest = None,
     preset: Annotated[
-        Preset, Parameter(help="fast: under a minute. standard: minutes on a CPU. thorough: longer.")
+        Preset,
+        Parameter(help="fast: about a minute. standard: minutes on a CPU. thorough: searches the recipe."),
     ] = "standard",
+    search: Annotated[bool | None, Parameter(help="Search the recipe. Default: by the preset.")] = None,
+    search_options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
     symmetry: Annotated[
         Symmetry,
         Parameter(help="What leaves a picture's meaning alone. any: turning, mirroring. mirror. none."),
@@ -89,6 +94,9 @@ def retrain(
         str, Parameter(help="auto, none (random start), or a URL of .safetensors or .pth.")
     ] = "auto",
     device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to train.")] = "auto",
+    devices: Annotated[
+        int, Parameter(help="GPUs, or CPU processes where there is no GPU, that share one training.")
+    ] = 1,
     seed: Annotated[int, Parameter(help="Seed of everything random.")] = 0,
     protocol: Annotated[
         Protocol | None, Parameter(help="How images are kept apart. Default: by the data.")
@@ -109,6 +117,12 @@ def retrain(
     workspace_block: Annotated[
         str | None, Parameter(help="Datastore block with the secrets for the workspace.")
     ] = None,
+    track: Annotated[
+        bool, Parameter(negative=(), help="Log the run, its figures and its bundle to MLflow (extra mlflow).")
+    ] = False,
+    tracking_uri: Annotated[
+        str | None, Parameter(help="Default: MLFLOW_TRACKING_URI, else a database file of this user.")
+    ] = None,
     force: Annotated[
         bool, Parameter(negative=(), help="Run every stage again, also where nothing changed.")
     ] = False,
@@ -117,12 +131,14 @@ def retrain(
     debug: Debug = False,
 ) -> None:
     """Pull images, check them, fine-tune, evaluate honestly, report, and promote the model if it is good enough."""
-    from flows.commands import run_retrain, validated
+    from flows.commands import run_retrain
     from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
+    from flows.invocation import validated
     from tasks.catalogue import CatalogueSettings
     from tasks.data.near_copies import NearCopyRule
     from tasks.evaluation.gate import GateSettings
     from tasks.ingest import ImagesSource
+    from tasks.track import TrackingSettings
 
     with validated():
         settings = {
@@ -142,11 +158,14 @@ def retrain(
                     "backbone": backbone,
                     "weights": weights,
                     "device": device,
+                    "devices": devices,
                     "seed": seed,
                 }
             ),
+            "search": search_options.settings("by_preset" if search is None else "on" if search else "off"),
             "evaluation": EvaluationSettings(recall_target=recall_target, served=served),
             "gate": GateSettings(min_recall=min_recall),
+            "tracking": TrackingSettings(enabled=track or tracking_uri is not None, uri=tracking_uri),
         }
     run_retrain(settings, force=force, json_file=json, quiet=quiet)
 
@@ -187,7 +206,8 @@ def catalogue(
     debug: Debug = False,
 ) -> None:
     """Check the images, find copies, assign folds and measure shortcuts, without training."""
-    from flows.commands import run_catalogue, validated
+    from flows.commands import run_catalogue
+    from flows.invocation import validated
     from tasks.catalogue import CatalogueSettings
     from tasks.ingest import ImagesSource
 
@@ -253,6 +273,22 @@ def doctor(
 
     sys.exit(examine(workspace, images))
 
+
+app.command(
+    "flows.search_cli:search",
+    name="search",
+    help="Find the best recipe within a budget, train it, and say how good it honestly is.",
+)
+app.command(
+    "flows.compare:compare",
+    name="compare",
+    help="Compare two models on images that neither learnt from: figures, paired tests, and a page.",
+)
+app.command(
+    "flows.label_cli:label",
+    name="label",
+    help="Label images with people, in Label Studio, assisted by a model.",
+)
 
 models = App(name="models", help="List, show, promote and roll back model versions.")
 app.command(models)

@@ -1,44 +1,29 @@
 """What the commands do that run stages: progress bars around them, a summary and JSON after them."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
+from flows.invocation import server_configured
 from flows.output import write_json
 from flows.retrain import retrain
 from flows.summary import show_audit, show_catalogue, show_retrain, show_scores
 from flows.terminal import progress_bars
 from tasks.audit import audit
 from tasks.catalogue import CatalogueSettings, catalogue
-from tasks.errors import ConfigError
 from tasks.ingest import ImagesSource, ingest
 from tasks.run import open_run
 from tasks.score import score
 
 
-@contextmanager
-def validated() -> Iterator[None]:
-    """Turn a setting out of bounds into an error that names it.
-
-    Raises: ConfigError.
-    """
-    try:
-        yield
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the settings"
-        raise ConfigError(f"{field}: {first['msg']} (got {first['input']!r})", cure="see --help") from error
-
-
 def run_retrain(settings: Mapping[str, Any], *, force: bool, json_file: Path | None, quiet: bool) -> None:
     """Run the main job: on the Prefect server that is configured, else in this process alone."""
     console = Console(stderr=True)
-    flow = retrain if _server_configured() else retrain.fn
+    on_ray = settings["search"].runner == "ray" if "search" in settings else False
+    flow = retrain if server_configured() or on_ray else retrain.fn
     with progress_bars(console, quiet=quiet or json_file == Path("-")):
         result = flow(**settings, force=force)
     if not quiet:
@@ -97,10 +82,3 @@ def run_score(bundle: str, images: str, out: str, *, json_file: Path | None, qui
     if not quiet:
         show_scores(console, run, scores)
     write_json(scores, json_file)
-
-
-def _server_configured() -> bool:
-    """Whether a Prefect server is named; without one its engine would start a temporary server, about 15 s."""
-    from prefect.settings import get_current_settings
-
-    return get_current_settings().api.url is not None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import ConfigError
 from tasks.fine_tune import TrainingOptions
+from tasks.search_settings import SearchSettings
 from tasks.training.backbones import BACKBONES, BackboneName
 from tasks.training.recipes import (
     PRESETS,
@@ -60,7 +61,7 @@ class TrainingSettings(BaseModel):
     preset: PresetName = Field(
         default="standard",
         description="fast: short fine-tuning of the last stages, a minute for 250 images on a CPU. standard: longer, "
-        "of more stages. thorough: longer still, over more augmented views.",
+        "of more stages. thorough: the recipe is searched for, see the section search.",
     )
     symmetry: Symmetry = Field(
         default="any",
@@ -79,6 +80,13 @@ class TrainingSettings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where to train. auto: a GPU where there is one."
     )
+    devices: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="How many GPUs of one machine share one training. Without a GPU as many processes, slower than one "
+        "on small sets.",
+    )
     on_missing_device: Literal["refuse", "cpu"] = Field(
         default="refuse",
         description="What to do where a GPU was chosen and is missing: refuse, or train on the CPU and say so.",
@@ -95,12 +103,18 @@ class TrainingSettings(BaseModel):
             changes["preprocessing"] = preset.preprocessing.model_copy(update={"size_px": size_px})
         return within_symmetry(preset.model_copy(update=changes), self.symmetry)
 
+    def searching(self, search: SearchSettings) -> SearchSettings | None:
+        """The settings of a search where there is to be one."""
+        wanted = search.mode == "on" or (search.mode == "by_preset" and self.preset == "thorough")
+        return search if wanted else None
+
     def options_here(self) -> tuple[TrainingOptions, str | None]:
         """What a training depends on beside its recipe, and why it runs on the CPU where that was not chosen.
 
-        Raises: ConfigError when the device that was chosen is missing on this machine and none may replace it.
+        Raises: ConfigError when the device that was chosen is missing on this machine and none may replace it, or
+        there are fewer devices than were asked for.
         """
-        from tasks.training.compute import compute_on
+        from tasks.training.compute import check_devices, compute_on
 
         try:
             compute_on(self.device)
@@ -111,7 +125,8 @@ class TrainingSettings(BaseModel):
                 f"trained on the CPU: the device that was chosen, {self.device}, is missing ({error.message})"
             )
             return TrainingOptions(seed=self.seed, device="cpu"), fallback
-        return TrainingOptions(seed=self.seed, device=self.device), None
+        check_devices(self.device, self.devices)
+        return TrainingOptions(seed=self.seed, device=self.device, devices=self.devices), None
 
 
 class EvaluationSettings(BaseModel):

@@ -25,14 +25,16 @@ from prefect.states import Cancelling
 from flows.config import TrainingSettings
 from flows.fine_tune import fine_tune, read_trained
 from tasks.catalogue import Catalogue
+from tasks.chosen import ChosenRecipes
 from tasks.compute import ComputeSettings, driver_of, put_to_sleep
 from tasks.errors import ComputeUnavailable
 from tasks.fine_tune import TrainedMembers
+from tasks.ingest import Listing
 from tasks.prepare import ImageCache
 from tasks.record import digest_of
 from tasks.run import Run
+from tasks.search_settings import SearchSettings
 from tasks.stage import add_timing, call, inside_flow_run
-from tasks.training.recipes import Recipe
 from tasks.upcoming import OURS
 from tasks.work_pool import client, online_workers
 
@@ -44,10 +46,12 @@ POLL_SECONDS = 2.0
 def fine_tune_where_it_belongs(
     run: Run,
     found: Catalogue,
-    pixels: ImageCache,
-    recipe: Recipe,
+    chosen: ChosenRecipes,
+    pixels: tuple[ImageCache, ...],
     training: TrainingSettings,
     served: Literal["average", "refit"],
+    listing: Listing,
+    search: SearchSettings | None,
     compute: ComputeSettings,
 ) -> TrainedMembers:
     """Fine-tune on the work pool that is set, or here where none is set or no server runs this.
@@ -55,12 +59,15 @@ def fine_tune_where_it_belongs(
     Raises: ComputeUnavailable when no worker comes online in time or the training on the pool ends badly.
     """
     if compute.pool is None or not inside_flow_run():
-        trained: TrainedMembers = call(fine_tune, run, found, pixels, recipe, training, served)
+        trained: TrainedMembers = call(
+            fine_tune, run, found, chosen, pixels, training, served, listing, search
+        )
         return trained
-    records = {"found": found, "pixels": pixels, "recipe": recipe, "training": training}
-    parameters = {name: record.model_dump(mode="json") for name, record in records.items()} | {
-        "served": served
+    records = {"found": found, "chosen": chosen, "training": training, "listing": listing, "search": search}
+    parameters: dict[str, Any] = {
+        name: record and record.model_dump(mode="json") for name, record in records.items()
     }
+    parameters |= {"pixels": [cache.model_dump(mode="json") for cache in pixels], "served": served}
     began = time.perf_counter()
     child = _sent(run, parameters, compute.pool)
     try:

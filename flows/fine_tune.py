@@ -6,14 +6,20 @@ from typing import Literal
 from prefect import flow
 
 from flows.config import TrainingSettings
+from flows.search import searched
 from tasks.catalogue import Catalogue
+from tasks.chosen import ChosenRecipes
 from tasks.data.training_view import plan_members
 from tasks.fine_tune import TrainedMembers, TrainedNetwork, train_member, train_refit
-from tasks.prepare import ImageCache
+from tasks.ingest import Listing
+from tasks.prepare import ImageCache, prepare
 from tasks.run import Run
-from tasks.training.recipes import Recipe
+from tasks.search_settings import SearchSettings
 
 logger = logging.getLogger(__name__)
+
+NO_AVERAGE = "served instead of the members' average: their recipes differ"
+"""What a refit's notes say where an average was asked for."""
 
 TRAINED_FILE = "members/trained.json"
 """Below the run's folder: the record of what was trained, for a parent that waits on another machine."""
@@ -23,12 +29,16 @@ TRAINED_FILE = "members/trained.json"
 def fine_tune(
     run: Run,
     found: Catalogue,
-    pixels: ImageCache,
-    recipe: Recipe,
+    chosen: ChosenRecipes,
+    pixels: tuple[ImageCache, ...],
     training: TrainingSettings,
     served: Literal["average", "refit"],
+    listing: Listing | None = None,
+    search: SearchSettings | None = None,
 ) -> TrainedMembers:
     """Train one member for each plan of the protocol, and a refit on all images where that is served.
+
+    A refit is served too where the members' recipes differ: there is no average of them.
 
     Everything that it needs is named by reference and read from the workspace, where its record is written too:
     it runs on any machine that reaches the workspace.
@@ -36,22 +46,34 @@ def fine_tune(
     Args:
         run: The run that asks for it.
         found: The catalogue.
-        pixels: The decoded images.
-        recipe: What to train.
+        chosen: What to train.
+        pixels: The decoded images, prepared in each way that a recipe wants.
         training: Device, weights and seed.
-        served: Whether a refit is needed.
+        served: What is to be served.
+        listing: The images, where recipes are to be looked for.
+        search: How recipes are looked for, with the served one as a start; left out, the chosen ones are trained.
     """
     options, fallback = training.options_here()
     if fallback:
         logger.warning(fallback)
-    members = [
-        _with_note(train_member(run, found, pixels, recipe, plan, options), fallback)
-        for plan in plan_members(found.protocol, found.n_folds)
-    ]
-    refit = None
-    if served == "refit":
-        refit = _with_note(train_refit(run, found, pixels, recipe, options), fallback)
-    trained = TrainedMembers(recipe=recipe, members=tuple(members), refit=refit)
+    prepared = {cache.preprocessing: cache for cache in pixels}
+    found_recipes = None
+    if search is not None and listing is not None:
+        # One network more than members: the recipes will seldom agree, and then a refit is served.
+        found_recipes = searched(run, listing, found, chosen.served, search, options, refit=True)
+        chosen = found_recipes.chosen
+        for way in chosen.preprocessings:
+            prepared.setdefault(way, prepare(run, listing, found, way))
+    members = []
+    for plan, recipe in zip(plan_members(found.protocol, found.n_folds), chosen.members, strict=True):
+        member = train_member(run, found, prepared[recipe.preprocessing], recipe, plan, options)
+        members.append(_with_note(member, fallback))
+    refit, differ = None, len(set(chosen.members)) > 1
+    if served == "refit" or differ:
+        recipe = chosen.served
+        refit = train_refit(run, found, prepared[recipe.preprocessing], recipe, options)
+        refit = _with_note(_with_note(refit, fallback), NO_AVERAGE if served == "average" else None)
+    trained = TrainedMembers(members=tuple(members), refit=refit, search=found_recipes)
     run.write(TRAINED_FILE, trained.model_dump_json().encode())
     return trained
 

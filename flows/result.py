@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.audit import Audit, AuditFindings
 from tasks.catalogue import Catalogue
+from tasks.chosen import SearchResult
 from tasks.data.given_split import Leak
 from tasks.decide import Verdict
 from tasks.evaluate import EvaluatedBundle
@@ -17,6 +18,7 @@ from tasks.promote import Promotion
 from tasks.report import Report
 from tasks.run import Run
 from tasks.stage import StageTiming
+from tasks.track import Tracked
 
 
 class _Result(BaseModel):
@@ -49,14 +51,16 @@ class RetrainResult(_Result):
     evaluation_without_leaks: Evaluation | None = Field(
         description="With a given split: figures of the test files without a copy among its training files."
     )
+    search: SearchResult | None = Field(description="How the recipes were found, where they were.")
     notes: list[str] = Field(
-        description="What happened in training that one should know, network by network."
+        description="What happened on the way that one should know, of training network by network."
     )
     decision: Decision = Field(description="Whether the model is served, and why.")
     version: str = Field(description="Version under which the model is registered.")
     champion: str | None = Field(description="Version that is served from now on.")
     bundle: str = Field(description="Where the model is.")
     report: str = Field(description="Where the report is.")
+    tracked: str | None = Field(description="Where the MLflow run is, if MLflow was told.")
     predictions: str = Field(description="Where the table of honest predictions is, a row an image.")
     suspects: str = Field(description="Where the table of suspect labels is; none is dropped by itself.")
     suspect_images: int = Field(description="Images with a suspect label.")
@@ -75,6 +79,7 @@ class RetrainResult(_Result):
         verdict: Verdict,
         promoted: Promotion,
         page: Report,
+        tracked: Tracked | None,
         timings: Sequence[StageTiming],
         *,
         total_seconds: float,
@@ -103,12 +108,14 @@ class RetrainResult(_Result):
             evaluation=evaluated.evaluation,
             leak=evaluated.leak,
             evaluation_without_leaks=evaluated.evaluation_without_leaks,
-            notes=members.all_notes,
+            search=members.search,
+            notes=[*members.all_notes, *([tracked.note] if tracked and tracked.note else [])],
             decision=verdict.decision,
             version=promoted.version,
             champion=promoted.champion,
             bundle=promoted.bundle_uri,
             report=page.uri,
+            tracked=tracked.address if tracked else None,
             predictions=run.open_workspace().uri(evaluated.predictions.path),
             suspects=run.open_workspace().uri(page.suspects.path),
             suspect_images=page.suspect_images,

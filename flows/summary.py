@@ -4,16 +4,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.find_recipe import FoundRecipe
 from flows.result import RetrainResult
 from tasks.audit import AuditFindings
 from tasks.catalogue import Catalogue
+from tasks.chosen import SearchResult
 from tasks.data.given_split import Leak
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
+from tasks.report_search import leaderboard_rows
 from tasks.run import Run
 from tasks.score import Scores
 
 MOST_CLASSES = 12
+MOST_TRIED = 30
 FIGURES = ("recall", "specificity", "precision", "auc", "balanced_accuracy", "brier")
 
 
@@ -26,7 +30,9 @@ def show_retrain(console: Console, result: RetrainResult) -> None:
     )
     for warning in result.audit.warnings:
         console.print(f"[yellow]warning[/]: {escape(warning)}", highlight=False)
-    console.print(_figures(result))
+    if result.search is not None:
+        show_search(console, result.search)
+    console.print(_figures(result.evaluation))
     if result.leak is not None and result.evaluation_without_leaks is not None:
         console.print(_leak(result.leak, result.evaluation_without_leaks), highlight=False, markup=False)
     verdict = result.decision.verdict
@@ -45,8 +51,50 @@ def show_retrain(console: Console, result: RetrainResult) -> None:
             markup=False,
             soft_wrap=True,
         )
-    for name in ("bundle", "report"):
-        console.print(f"{name}: {getattr(result, name)}", highlight=False, markup=False, soft_wrap=True)
+    for name in ("bundle", "report", "tracked"):
+        if getattr(result, name) is not None:
+            console.print(f"{name}: {getattr(result, name)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_found_recipe(console: Console, result: FoundRecipe) -> None:
+    """The leaderboard, the honest figures, and how to go on."""
+    show_search(console, result.search)
+    console.print(_figures(result.evaluation))
+    chosen = result.search.chosen
+    recipes = len(set(chosen.members))
+    console.print(
+        f"the members have {recipes} recipe{'s' if recipes > 1 else ''}; served would be {chosen.served.backbone}. "
+        "To report and promote it: lightbox retrain --search with the same options, which reuses all of this",
+        highlight=False,
+        markup=False,
+    )
+    console.print(f"bundle: {result.bundle}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_search(console: Console, found: SearchResult) -> None:
+    """The leaderboard, best first."""
+    figure = found.objective.label
+    table = Table(
+        "#",
+        "recipe",
+        "settings",
+        "state",
+        figure,
+        "95 % interval",
+        "seconds",
+        "chosen for",
+        title="leaderboard",
+    )
+    for row in leaderboard_rows(found)[:MOST_TRIED]:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    console.print(table)
+    n = len(found.leaderboard)
+    more = f", of which the best {MOST_TRIED} are shown" if n > MOST_TRIED else ""
+    console.print(
+        f"{n} recipes tried in {found.seconds / 60:.1f} minutes{more}; these figures chose the recipes and flatter "
+        "them, the honest ones are below",
+        highlight=False,
+    )
 
 
 def show_catalogue(console: Console, run: Run, found: Catalogue) -> None:
@@ -87,8 +135,7 @@ def show_scores(console: Console, run: Run, scores: Scores) -> None:
         console.print(run.open_workspace().uri(file.path), highlight=False, soft_wrap=True)
 
 
-def _figures(result: RetrainResult) -> Table:
-    evaluation = result.evaluation
+def _figures(evaluation: Evaluation) -> Table:
     table = Table("figure", "value", "95 % interval", "n")
     for name in FIGURES:
         figure: Estimate = getattr(evaluation, name)

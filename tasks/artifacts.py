@@ -1,9 +1,11 @@
 """What the Prefect UI shows of a run beside its graph: a summary, the confusion matrix and the report's link."""
 
 from tasks.audit import AuditFindings
+from tasks.chosen import SearchResult
 from tasks.decide import Verdict
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
+from tasks.report_search import leaderboard_rows
 from tasks.run import Run
 
 MOST_CLASSES = 30
@@ -31,6 +33,17 @@ def publish_artifacts(
         create_link_artifact(
             report_uri, link_text="Report", key=f"{key}-report", description="The full report"
         )
+
+
+def publish_leaderboard(run: Run, found: SearchResult) -> None:
+    """Show in the active flow run what a search tried."""
+    from prefect.artifacts import create_table_artifact
+
+    create_table_artifact(
+        leaderboard_rows(found),
+        key=f"{run.name.replace('_', '-')}-leaderboard",
+        description=f"{len(found.leaderboard)} recipes by {found.objective.label}, over the images that chose them.",
+    )
 
 
 def summary_markdown(

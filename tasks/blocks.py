@@ -1,4 +1,5 @@
-"""Prefect blocks, which hold what must not stand on a form: the secrets of a datastore and of a mail server.
+"""Prefect blocks, which hold what must not stand on a form: the secrets of a datastore, of a mail server and of
+Label Studio.
 
 The entry point `prefect.collections` makes them known to a Prefect server that Lightbox is installed beside.
 """
@@ -93,3 +94,26 @@ class Email(NotificationBlock):
             if self.user is not None and self.password is not None:
                 connection.login(self.user, self.password.get_secret_value())
             connection.send_message(message)
+
+
+class LabelStudioToken(Block):
+    """The access token of an account in Label Studio."""
+
+    _block_type_name: ClassVar[str] = "Lightbox Label Studio"
+    _block_type_slug: ClassVar[str] = "lightbox-label-studio"
+
+    token: SecretStr = Field(description="Account & Settings, Access Token (legacy).")
+
+    @classmethod
+    def token_of(cls, name: str) -> str:
+        """The token kept under a block's name."""
+        from tasks.errors import ConfigError
+
+        try:
+            block = cls.load(name)
+        except ValueError as error:
+            raise ConfigError(
+                f"There is no Lightbox Label Studio block named '{name}' on this Prefect server.",
+                cure="Create it in the Prefect UI under Blocks, or leave the block name out to use the environment.",
+            ) from error
+        return str(block.token.get_secret_value())  # type: ignore[union-attr]

@@ -35,7 +35,7 @@ from tasks.data.training_view import Protocol
 from tasks.data.usability import ABSURD_GROUP, check_usable
 from tasks.data.workspace import VersionedDocument, Workspace
 from tasks.errors import ConfigError
-from tasks.ingest import LISTING_COLUMNS, Listing, image_reader, read_listing
+from tasks.ingest import LISTING_COLUMNS, UNLABELLED_BECAUSE, Listing, image_reader, read_listing
 from tasks.record import FileReference, Record, digest_of
 from tasks.run import Run, write_file
 from tasks.stage import progress, stage
@@ -143,7 +143,7 @@ def read_near_pairs(run: Run, record: Catalogue) -> pd.DataFrame:
 def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCatalogue:
     files = _files(run, listing)
     read = image_reader(run, listing)
-    inspected = _inspected(run.open_workspace(), files, read, settings.decode)
+    inspected = inspected_files(run.open_workspace(), files, read, settings.decode)
     copies = CopyStore(run.open_workspace(), f"datasets/{run.name}/copies")
     embedded: dict[frozenset[str], ContentFeatures] = {}
     made: list[BuiltCatalogue] = []
@@ -168,14 +168,15 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
 
 
 def _files(run: Run, listing: Listing) -> tuple[ImageFile, ...]:
-    columns = (column for _, column in read_listing(run, listing)[LISTING_COLUMNS].items())
+    frame = read_listing(run, listing)
+    columns = (frame[name] for name in [*LISTING_COLUMNS, UNLABELLED_BECAUSE])
     return tuple(
-        ImageFile(path, sha256, size_bytes, _text(label), _text(group), _split(split))
-        for path, sha256, size_bytes, label, group, split in zip(*columns, strict=True)
+        ImageFile(path, sha256, size_bytes, _text(label), _text(group), _split(split), why_none)
+        for path, sha256, size_bytes, label, group, split, why_none in zip(*columns, strict=True)
     )
 
 
-def _inspected(
+def inspected_files(
     workspace: Workspace, files: Sequence[ImageFile], read: Callable[[str], bytes], limits: DecodeLimits
 ) -> InspectedImages:
     """Look at each content that no earlier run with the same limits looked at."""
@@ -209,11 +210,11 @@ def _features(
     from tasks.training.embeddings import embed
 
     paths = {file.sha256: file.path for file in inspected.files}
-    pictures = _WholePictures(paths, read, limits)
+    pictures = WholePictures(paths, read, limits)
     return embed(run.open_workspace(), inspected.sha256s, pictures, gone=gone, progress=progress())
 
 
-class _WholePictures:
+class WholePictures:
     """Pictures as the feature network wants them, decoded when they are asked for."""
 
     def __init__(self, paths: dict[str, str], read: Callable[[str], bytes], limits: DecodeLimits) -> None:

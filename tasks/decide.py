@@ -52,7 +52,7 @@ def _opponent_state(run: Run, *inputs: object) -> str | None:
     return _opponent(run, evaluated)
 
 
-@stage("decide", version=1, state=_opponent_state)
+@stage("decide", version=2, state=_opponent_state)
 def decide_promotion(
     run: Run, listing: Listing, found: Catalogue, evaluated: EvaluatedBundle, settings: GateSettings
 ) -> Verdict:

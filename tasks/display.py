@@ -1,5 +1,6 @@
 """Where progress goes: the terminal, the Prefect UI, or nowhere."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ class PrefectProgress:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
         if self._artifact is None:
-            key = f"progress-{self._stage.lower().replace(' ', '-').replace('_', '-')}"
+            key = "progress-" + re.sub(r"[^a-z0-9]+", "-", self._stage.lower()).strip("-")
             self._artifact = create_progress_artifact(percent, key=key, description=description)
         else:
             update_progress_artifact(self._artifact, percent, description=description)  # type: ignore[arg-type]

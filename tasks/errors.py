@@ -16,7 +16,9 @@ LightboxError
 ├── ComputeUnavailable     no worker came online, or the training on a work pool ended badly
 ├── ExportError            the exported graph does not reproduce the network
 ├── BundleError            a bundle is missing, damaged or of another schema
-└── RegistryError          unknown model, version or alias
+├── RegistryError          unknown model, version or alias
+└── LabellingError         a labelling project, or what people entered there
+    └── LabelStudioUnavailable   the labelling server does not answer, or refuses the token
 """
 
 
@@ -101,3 +103,11 @@ class BundleError(LightboxError):
 
 class RegistryError(LightboxError):
     """Unknown model, version or alias."""
+
+
+class LabellingError(LightboxError):
+    """A labelling project, or what people entered there."""
+
+
+class LabelStudioUnavailable(LabellingError):
+    """The labelling server does not answer, or refuses the token."""

@@ -1,6 +1,6 @@
 """Evaluate: the exported bundle itself, on images that its members never saw."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,6 +13,7 @@ from tasks.catalogue import Catalogue, ledger_of, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.folds import FoldLedger
 from tasks.data.given_split import Leak, leak_of
+from tasks.data.images import Preprocessing
 from tasks.evaluation.faster import compare_precisions
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_folds
@@ -26,6 +27,7 @@ from tasks.run import Run, block_options
 from tasks.stage import progress, stage
 
 Mask = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.uint8]
 
 IMAGES_IN_HAND = 256
 DECODE_THREADS = 4
@@ -163,12 +165,12 @@ def predict_unseen(
     with ThreadPoolExecutor(DECODE_THREADS) as pool:
         for start in range(0, total, IMAGES_IN_HAND):
             some = contents.iloc[start : start + IMAGES_IN_HAND]
-            pixels = np.stack(list(pool.map(lambda path: first.pixels(read(path)), some["path"])))
+            images = _stacked(pool.map(lambda path: first.prepared(read(path)), some["path"]), len(some))
             groups = some["group"].tolist()
             stop = start + len(some)
             for bundle, values in zip(bundles, logits, strict=True):
                 values[start:stop], judged[start:stop] = bundle.predict_unseen(
-                    pixels, some["sha256"].tolist(), groups, [copies[group] for group in groups]
+                    images, some["sha256"].tolist(), groups, [copies[group] for group in groups]
                 )
             report(stop, total, "images")
     place = {sha256: row for row, sha256 in enumerate(contents["sha256"]) if judged[row]}
@@ -176,6 +178,15 @@ def predict_unseen(
     frame = frame.sort_values("path", ignore_index=True)
     rows = [place[sha256] for sha256 in frame["sha256"]]
     return frame, [values[rows] for values in logits]
+
+
+def _stacked(images: Iterable[Mapping[Preprocessing, Pixels]], n: int) -> dict[Preprocessing, Pixels]:
+    """From each of n images, prepared in several ways, to uint8 (n, S, S, 3) for each way."""
+    stacked: dict[Preprocessing, Pixels] = {}
+    for row, image in enumerate(images):
+        for way, pixels in image.items():
+            stacked.setdefault(way, np.empty((n, *pixels.shape), np.uint8))[row] = pixels
+    return stacked
 
 
 def copies_ever(run: Run, table: CatalogueTable) -> dict[str, list[str]]:

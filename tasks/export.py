@@ -10,7 +10,7 @@ from pydantic import Field
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.training_view import training_view
-from tasks.fine_tune import TrainedMembers, load_network
+from tasks.fine_tune import TrainedMembers, TrainedNetwork, load_network
 from tasks.models.manifest import BUNDLE_FILE, BundleFacts, BundleManifest, PretrainedWeights
 from tasks.models.training_images import TrainingImages
 from tasks.prepare import ImageCache, open_images
@@ -19,11 +19,10 @@ from tasks.record import FileReference, Record
 from tasks.run import Run
 from tasks.stage import progress, stage
 from tasks.training.backbones import BACKBONES
-from tasks.training.export import MemberNetwork, Normalisation, export_bundle
+from tasks.training.export import KindNetwork, MemberNetwork, export_bundle
+from tasks.training.graph_files import NetworkKind
 
 PARITY_IMAGES = 32
-
-Served = Literal["average", "refit"]
 
 
 class ExportedBundle(Record):
@@ -31,63 +30,72 @@ class ExportedBundle(Record):
 
     folder: str = Field(description="Folder below the workspace.")
     members: int = Field(ge=1, description="Members that it holds.")
-    served: Served = Field(description="What model.onnx holds.")
+    served: Literal["average", "refit"] = Field(description="What model.onnx holds.")
     parity: float = Field(description="Largest difference of a probability from torch's, on real images.")
     contents: tuple[FileReference, ...] = Field(description="Every file of the bundle.")
 
 
-@stage("export", version=2)
+@stage("export", version=3)
 def export(
-    run: Run, found: Catalogue, pixels: ImageCache, trained: TrainedMembers, served: Served
+    run: Run, found: Catalogue, pixels: tuple[ImageCache, ...], trained: TrainedMembers
 ) -> ExportedBundle:
     """Write ONNX graphs of the served model and of each member, each proved against torch on real images."""
     table = read_catalogue(run, found)
     contents = table.contents["sha256"].tolist()
     some = [contents[i] for i in np.unique(np.linspace(0, len(contents) - 1, PARITY_IMAGES).astype(int))]
-    recipe, n_classes = trained.recipe, len(found.classes)
-    spec = BACKBONES[recipe.backbone]
     with tempfile.TemporaryDirectory(prefix="lightbox-export-") as temporary:
         folder = Path(temporary) / "bundle"
         manifest = export_bundle(
             folder,
-            _facts(run, found, trained, served),
+            _facts(run, found, trained),
             [
-                MemberNetwork(load_network(run, member, recipe, n_classes), frozenset(member.held_out))
+                MemberNetwork(
+                    load_network(run, member, len(found.classes)), _kind(member), frozenset(member.held_out)
+                )
                 for member in trained.members
             ],
-            normalisation=Normalisation(spec.mean, spec.std),
-            parity_pixels=open_images(run, pixels).take(some),
+            parity_pixels={cache.preprocessing: open_images(run, cache).take(some) for cache in pixels},
             training_images=_training_images(table, trained),
-            refit=load_network(run, trained.refit, recipe, n_classes) if trained.refit else None,
+            refit=(
+                KindNetwork(load_network(run, trained.refit, len(found.classes)), _kind(trained.refit))
+                if trained.refit
+                else None
+            ),
             progress=progress(),
         )
         files = _upload(run, folder, manifest)
     return ExportedBundle(
         folder=f"{run.folder}/bundle",
         members=len(trained.members),
-        served=served,
+        served=trained.served,
         parity=max(manifest.parity.values()),
         contents=files,
     )
 
 
-def _facts(run: Run, found: Catalogue, trained: TrainedMembers, served: Served) -> BundleFacts:
-    recipe = trained.recipe
+def _facts(run: Run, found: Catalogue, trained: TrainedMembers) -> BundleFacts:
+    recipe = trained.served_recipe
     return BundleFacts(
         name=run.name,
         classes=found.classes,
         positive_class=found.positive_class,
         backbone=recipe.backbone,
-        weights=PretrainedWeights(**trained.members[0].weights.model_dump()),
+        weights=PretrainedWeights(**(trained.refit or trained.members[0]).weights.model_dump()),
         recipe=recipe.model_dump(mode="json"),
         preprocessing=recipe.preprocessing,
         decode_limits=found.decode,
         test_views=recipe.test_views,
         dataset_digest=found.digest_of_rows,
         protocol=found.protocol,
-        served=served,
+        served=trained.served,
         git_commit=git_commit(),
     )
+
+
+def _kind(network: TrainedNetwork) -> NetworkKind:
+    recipe = network.recipe
+    spec = BACKBONES[recipe.backbone]
+    return NetworkKind(recipe.backbone, recipe.preprocessing, recipe.test_views, spec.mean, spec.std)
 
 
 def _training_images(table: CatalogueTable, trained: TrainedMembers) -> TrainingImages:

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import load, save
 
 from tasks.catalogue import Catalogue, read_catalogue
+from tasks.chosen import SearchResult
+from tasks.data.images import Preprocessing
 from tasks.data.training_view import MemberPlan, TrainingView, training_view
 from tasks.prepare import ImageCache, open_images
 from tasks.record import FileReference, Record
@@ -29,12 +31,14 @@ class TrainingOptions(BaseModel):
 
     seed: int = Field(ge=0, description="Seed of everything random.")
     device: Literal["auto", "cpu", "cuda"] = Field(description="Where to train.")
+    devices: int = Field(default=1, ge=1, description="GPUs, or CPU processes, that share one training.")
 
 
 class TrainedNetwork(Record):
     """One trained network."""
 
     index: int | None = Field(description="Number of the member; None for the refit on all images.")
+    recipe: Recipe = Field(description="How it was trained.")
     held_out: tuple[int, ...] = Field(description="Folds that it never saw, ascending.")
     network: FileReference = Field(description="Its weights, safetensors.")
     curves: FileReference = Field(description="Its training curves, JSON.")
@@ -46,9 +50,35 @@ class TrainedNetwork(Record):
 class TrainedMembers(Record):
     """All networks of a model."""
 
-    recipe: Recipe = Field(description="How they were trained.")
     members: tuple[TrainedNetwork, ...] = Field(min_length=1, description="By index.")
-    refit: TrainedNetwork | None = Field(description="The same recipe on all images, where that is served.")
+    refit: TrainedNetwork | None = Field(
+        description="One network trained on all images, where that is served."
+    )
+    search: SearchResult | None = Field(
+        default=None, description="How the recipes were found, where they were."
+    )
+
+    @model_validator(mode="after")
+    def _average_is_of_one_recipe(self) -> Self:
+        if self.refit is None and len({member.recipe for member in self.members}) > 1:
+            raise ValueError("members of different recipes have no average: a refit is needed")
+        return self
+
+    @property
+    def served(self) -> Literal["average", "refit"]:
+        """What answers: the mean of the members' logits, or the refit; its figures are those of the members."""
+        return "average" if self.refit is None else "refit"
+
+    @property
+    def served_recipe(self) -> Recipe:
+        """The recipe of what answers."""
+        return (self.refit or self.members[0]).recipe
+
+    @property
+    def preprocessings(self) -> tuple[Preprocessing, ...]:
+        """How images are prepared for the networks, each way once, the served one's first."""
+        recipes = (self.served_recipe, *(member.recipe for member in self.members))
+        return tuple(dict.fromkeys(recipe.preprocessing for recipe in recipes))
 
     @property
     def networks(self) -> dict[str, TrainedNetwork]:
@@ -90,8 +120,9 @@ def train_refit(
     )
 
 
-def load_network(run: Run, trained: TrainedNetwork, recipe: Recipe, n_classes: int) -> Network:
+def load_network(run: Run, trained: TrainedNetwork, n_classes: int) -> Network:
     """The trained network, on the CPU, in evaluation mode."""
+    recipe = trained.recipe
     network, _ = build(
         recipe.backbone, n_classes, WeightsChoice(source="none"), size_px=recipe.preprocessing.size_px
     )
@@ -128,6 +159,7 @@ def _trained(
         recipe,
         options.seed,
         device=options.device,
+        devices=options.devices,
         checkpoint_dir=checkpoints,
         progress=progress(),
         activations=_shared_activations(run.id),
@@ -136,6 +168,7 @@ def _trained(
     rows = json.dumps([vars(row) for row in member.curves], allow_nan=False)
     return TrainedNetwork(
         index=index,
+        recipe=recipe,
         held_out=tuple(sorted(view.held_out)),
         network=run.write(f"members/{name}.safetensors", save(tensors)),
         curves=run.write(f"members/{name}.curves.json", rows.encode()),

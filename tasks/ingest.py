@@ -11,6 +11,7 @@ from tasks.data.fetch import ContentCache
 from tasks.data.fetch_index import FetchedImage
 from tasks.data.labels import LabelledBlob, label_blobs
 from tasks.errors import ManifestMismatch
+from tasks.labelling.standing import LabelledByPeople, read_standing
 from tasks.record import FileReference, Record, digest_of
 from tasks.run import Run, block_options, write_file
 from tasks.stage import progress, stage
@@ -18,6 +19,10 @@ from tasks.stage import progress, stage
 LISTING_COLUMNS = ["path", "sha256", "size_bytes", "label", "group", "split"]
 IN_BOTH = "in_both"
 """A further column of a listing: whether the content was given to training and to test."""
+GIVEN = "given"
+"""And the label that came with the image, whatever people decided later."""
+UNLABELLED_BECAUSE = "unlabelled_because"
+"""And why it has no label, where it has none."""
 NAMED_FILES = 5
 
 
@@ -49,7 +54,12 @@ class Listing(Record):
     block: str | None = Field(description="Datastore block with the secrets for it.")
     images: int = Field(ge=0, description="Images with a label.")
     unlabelled: int = Field(ge=0, description="Images without one, kept apart.")
-    table: FileReference = Field(description="Parquet: " + ", ".join([*LISTING_COLUMNS, IN_BOTH]))
+    labelled: LabelledByPeople | None = Field(
+        default=None, description="What people decided of the labels, if they decided anything."
+    )
+    table: FileReference = Field(
+        description="Parquet: " + ", ".join([*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE])
+    )
 
 
 class Ingested(Record):
@@ -61,22 +71,33 @@ class Ingested(Record):
 
 @stage("ingest", version=1, retries=2, reusable=False)
 def ingest(run: Run, source: ImagesSource) -> Ingested:
-    """List the store, fetch what changed since the last time and verify it by digest."""
+    """List the store, fetch what changed since the last time and verify it by digest.
+
+    What people decided of an image (`labels/` in the workspace) counts instead of the label that came with it.
+    """
     store = Datastore(source.url, block_options(source.block))
     labelled = label_blobs(store, store.blobs(), source.manifest)
     cache = ContentCache(run.cache_root, store)
     fetched = cache.fetch([row.blob for row in labelled], progress=progress())
     _check_digests(fetched, labelled, source.manifest)
-    rows = [
-        (image.path, image.sha256, image.size_bytes, row.label, row.group, row.split, row.in_both)
-        for image, row in zip(fetched, labelled, strict=True)
-    ]
-    frame = pd.DataFrame(rows, columns=[*LISTING_COLUMNS, IN_BOTH]).sort_values("path", ignore_index=True)
+    standing = read_standing(run.open_workspace(), run.name)
+    rows = []
+    for image, row in zip(fetched, labelled, strict=True):
+        label, why_none = standing.label_of(image.sha256, row.label)
+        said = (label, row.group, row.split, row.in_both, row.label, why_none)
+        rows.append((image.path, image.sha256, image.size_bytes, *said))
+    columns = [*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE]
+    frame = pd.DataFrame(rows, columns=columns).sort_values("path", ignore_index=True)
     path = f"datasets/{run.name}/listings/{_listing_name(frame)}.parquet"
     table = write_file(run.open_workspace(), path, frame.to_parquet(index=False))
     unlabelled = int(frame["label"].isna().sum())
     listing = Listing(
-        url=store.url, block=source.block, images=len(frame) - unlabelled, unlabelled=unlabelled, table=table
+        url=store.url,
+        block=source.block,
+        images=len(frame) - unlabelled,
+        unlabelled=unlabelled,
+        labelled=standing.figures(),
+        table=table,
     )
     return Ingested(listing=listing, transferred=cache.transferred)
 

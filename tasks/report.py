@@ -36,6 +36,8 @@ from tasks.promote import Published
 from tasks.record import FileReference, Record
 from tasks.report_history import history
 from tasks.report_pictures import Album
+from tasks.report_recipes import differing_recipes
+from tasks.report_search import search_facts
 from tasks.report_second_looks import second_looks
 from tasks.run import Run, block_options
 from tasks.stage import stage, timings_so_far
@@ -84,7 +86,7 @@ def report(
         decision=verdict.decision,
         serving=_serving(found, exported, evaluated, verdict, published),
         dataset=_dataset(run, listing, found),
-        provenance=_provenance(run, manifest),
+        provenance=_provenance(run, manifest, members),
         seconds={row.stage: row.seconds for row in timings_so_far()},
         curves=read_curves(run, members),
         notes=members.all_notes,
@@ -102,6 +104,7 @@ def report(
         second_looks=second_looks(evaluated, predictions, rows, suspects),
         comparison=verdict.comparison,
         history=history(run.open_workspace(), run.name, published.version, table),
+        search=search_facts(members.search, rows, positive) if members.search else None,
         finding=Finding(finding, f"{finding}s") if finding else None,
     )
     page = run.write("report/index.html", render_page(content).encode())
@@ -178,10 +181,11 @@ def _dataset(run: Run, listing: Listing, found: Catalogue) -> DataSetFacts:
         conflicts=summary.conflicts,
         unlabelled=listing.unlabelled,
         class_counts=summary.images_by_class,
+        labelled=listing.labelled.words if listing.labelled else "",
     )
 
 
-def _provenance(run: Run, manifest: BundleManifest) -> dict[str, str]:
+def _provenance(run: Run, manifest: BundleManifest, members: TrainedMembers) -> dict[str, str]:
     recipe = ", ".join(
         f"{name} {value}" for name, value in manifest.recipe.items() if not isinstance(value, dict)
     )
@@ -190,6 +194,7 @@ def _provenance(run: Run, manifest: BundleManifest) -> dict[str, str]:
         "Workspace": run.open_workspace().url,
         "Backbone": manifest.backbone,
         "Recipe": recipe,
+        **differing_recipes(members),
         "Pretrained weights": f"{manifest.weights.source} ({manifest.weights.licence or 'no licence stated'})",
         "Preprocessing": ", ".join(
             f"{name} {value}" for name, value in manifest.preprocessing.model_dump().items()

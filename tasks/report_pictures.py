@@ -8,10 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks.data.catalogue_table import CatalogueTable
-from tasks.data.images import decode
+from tasks.data.images import decode, prepare
 from tasks.evaluation.content import MOST_PICTURES_A_GROUP, CopyGroup, Picture
 from tasks.evaluation.copy_chains import Chain
 from tasks.models.bundle import Bundle
+from tasks.models.manifest import Member
 from tasks.models.overlay import evidence, overlaid
 
 Pixels = npt.NDArray[np.uint8]
@@ -35,7 +36,7 @@ class Album:
         positive = self.bundle.manifest.positive_class
         pictures = []
         for image in predictions.iloc[rows].to_dict("records"):
-            pixels = self.prepared(image["path"])
+            pixels = self.prepared(image["path"], image["sha256"], image["group"])
             named = positive or image["predicted"]
             pictures.append(
                 Picture(
@@ -58,7 +59,7 @@ class Album:
             Picture(
                 path=row["path"],
                 label=row["label"],
-                pixels=self.prepared(row["path"]),
+                pixels=self.prepared(row["path"], row["sha256"], of_image["group"]),
                 predicted=row["suggested"],
                 probability=float(of_image[f"probability_{row['suggested']}"]),
                 note=_copies_note(int(copies[row["rank"]]) - 1),
@@ -76,17 +77,25 @@ class Album:
 
     def heat(self, pixels: Pixels, sha256: str, group: str, named: str) -> npt.NDArray[np.float64] | None:
         """The map itself, (h, w) in 0..1; None as for `explained`."""
-        members = self.bundle.members_unseen_by(sha256, group, copies=self.copies[group])
-        maps = [self.bundle.class_maps(pixels[None], member) for member in members]
+        maps = [self.bundle.class_maps(pixels[None], member.index) for member in self._judges(sha256, group)]
         known = [found[0] for found in maps if found is not None]
         if not known:
             return None
         mean: npt.NDArray[np.float32] = np.mean(known, axis=0, dtype=np.float32)
         return evidence(mean, self.bundle.manifest.classes.index(named))
 
-    def prepared(self, path: str) -> Pixels:
-        """The image as the model sees it, uint8 (S, S, 3) RGB."""
-        return self.bundle.pixels(self.read(path))
+    def prepared(self, path: str, sha256: str, group: str) -> Pixels:
+        """The image as those see it who explain it, uint8 (S, S, 3) RGB; else as the served model sees it."""
+        judges = self._judges(sha256, group)
+        way = judges[0].preprocessing if judges else self.bundle.manifest.preprocessing
+        return prepare(decode(self.read(path), self.bundle.manifest.decode_limits).pixels, way)
+
+    def _judges(self, sha256: str, group: str) -> list[Member]:
+        """Of the members that saw neither the image nor a copy, the first one's likes: their maps can be averaged."""
+        unseen = self.bundle.members_unseen_by(sha256, group, copies=self.copies[group])
+        members = [self.bundle.manifest.members[index] for index in unseen]
+        kinds = [(member.backbone, member.preprocessing) for member in members]
+        return [member for member, kind in zip(members, kinds, strict=True) if kind == kinds[0]]
 
     def copy_groups(self, chains: list[Chain]) -> list[CopyGroup]:
         """Pictures of groups of copies, each beside one that it is a copy of, which its note names."""

@@ -6,14 +6,17 @@ resumed run or another machine takes it from there. Prefect's own result cache i
 the server's storage, hash payloads and not see changed code behind the task.
 """
 
+import importlib
 import inspect
 import json
+import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import update_wrapper
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,6 +28,8 @@ from tasks.run import Run
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
+Outcome: TypeAlias = tuple[R, float, bool]
+"""What a stage answered, the seconds that it took now, and whether an earlier result was taken."""
 
 
 class StageTiming(BaseModel):
@@ -95,17 +100,34 @@ class Stage(Generic[P, R]):
     def __call__(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the stage, as a Prefect task when called inside a flow run."""
         label = self._label(run, args, kwargs)
-        in_prefect = inside_flow_run()
-        call = self._as_task(label) if in_prefect else self._execute
-        result, seconds, reused = call(run, args, kwargs, label, in_prefect)
+        if inside_flow_run():
+            # A task that returns a state is answered with that state, not with its data.
+            outcome = self._as_task(label)(run, args, kwargs, label, True, return_state=True).result()
+        else:
+            outcome = self._execute(run, args, kwargs, label, False)
+        result, seconds, reused = outcome
         add_timing(label, seconds, reused=reused)
-        return result
+        return cast("R", result)
+
+    def begin(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> Callable[[], Outcome[R]]:
+        """Submit the stage to the task runner of the flow run that calls; what is answered waits for its outcome."""
+        label = self._label(run, args, kwargs)
+        future = self._as_task(label).submit(run, args, kwargs, label, True)
+        return lambda: cast("Outcome[R]", future.result())
+
+    def execute(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
+        """Run the stage in this thread, without Prefect."""
+        return self._execute(run, args, kwargs, self._label(run, args, kwargs), False)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """By name: another process finds the stage in its module."""
+        return _stage_named, (self._fn.__module__, self._fn.__name__)
 
     def _label(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         bound = self._signature.bind(run, *args, **kwargs)
         return self.name.format(**bound.arguments)
 
-    def _as_task(self, label: str) -> Callable[..., tuple[R, float, bool]]:
+    def _as_task(self, label: str) -> Any:
         from prefect import task
         from prefect.cache_policies import NO_CACHE
         from prefect.states import Completed
@@ -116,7 +138,7 @@ class Stage(Generic[P, R]):
             outcome = self._execute(run, args, kwargs, label, in_prefect)
             return Completed(name="Reused", data=outcome) if outcome[2] else outcome
 
-        decorated = task(
+        return task(
             name=label.split(" ", maxsplit=1)[0],
             task_run_name=label,
             description=inspect.getdoc(self._fn),
@@ -127,16 +149,9 @@ class Stage(Generic[P, R]):
             retry_condition_fn=_worth_a_retry,
         )(body)
 
-        def outcome(*arguments: Any) -> tuple[R, float, bool]:
-            """A task that returns a state is answered with that state, not with its data."""
-            result: tuple[R, float, bool] = decorated(*arguments, return_state=True).result()
-            return result
-
-        return outcome
-
     def _execute(
         self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], label: str, in_prefect: bool
-    ) -> tuple[R, float, bool]:
+    ) -> Outcome[R]:
         started = time.perf_counter()
         if self.reusable and not run.force:
             kept = self._kept(run, label, self._entry(run, args, kwargs))
@@ -177,7 +192,9 @@ class Stage(Generic[P, R]):
     def _tell_use(self, run: Run, label: str, entry: str, record: R, *, reused: bool) -> None:
         files = tuple(sorted({file.path for file in record.files()}))
         use = StageUse(name=run.name, stage=label, entry=entry, files=files, reused=reused)
-        run.write(f"stages/{label.replace(' ', '-')}.json", use.model_dump_json(indent=2).encode())
+        place = re.sub(r"[^a-z0-9_]+", "-", label.lower()).strip("-")
+        digest = entry.rpartition("/")[2][:8]  # one stage may run several times in a run
+        run.write(f"stages/{place}-{digest}.json", use.model_dump_json(indent=2).encode())
 
     def _entry(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         bound = self._signature.bind(run, *args, **kwargs)
@@ -192,6 +209,10 @@ class Stage(Generic[P, R]):
             "state": state,
         }
         return f"stages/{self.name.split(' ')[0]}/{digest_of(content)}.json"
+
+
+def _stage_named(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
 
 
 def stage(
@@ -234,8 +255,6 @@ def _plain(value: Any) -> Any:
 
 def inside_flow_run() -> bool:
     """Whether the calling code runs in a Prefect flow run."""
-    import sys
-
     if "prefect" not in sys.modules:
         return False
     from prefect.context import FlowRunContext

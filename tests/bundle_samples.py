@@ -1,6 +1,7 @@
 """Small networks and real, exported bundles of them, for every test that needs one."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -14,10 +15,17 @@ from torch import Tensor, nn
 from tasks.data.images import Preprocessing
 from tasks.models.manifest import BundleFacts, BundleManifest, PretrainedWeights
 from tasks.models.training_images import TrainingImages
-from tasks.training.export import MemberNetwork, Normalisation, export_bundle
+from tasks.training.export import KindNetwork, MemberNetwork, export_bundle
+from tasks.training.graph_files import NetworkKind
 
 SIZE_PX = 32
-NORMALISATION = Normalisation((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+KIND = NetworkKind(
+    backbone="small",
+    preprocessing=Preprocessing(size_px=SIZE_PX, fit="squash", crop_to_content=False),
+    test_views=("identity",),
+    mean=(0.4, 0.5, 0.6),
+    std=(0.2, 0.25, 0.3),
+)
 
 
 class SmallNetwork(nn.Module):
@@ -54,7 +62,7 @@ def members(n: int, frozen_stages: int = 0, n_classes: int = 2) -> list[MemberNe
     for index in range(n):
         network = SmallNetwork(index, n_classes)
         network.stages[:frozen_stages].load_state_dict(first.stages[:frozen_stages].state_dict())
-        found.append(MemberNetwork(network, frozenset({index})))
+        found.append(MemberNetwork(network, KIND, frozenset({index})))
     return found
 
 
@@ -71,10 +79,10 @@ def facts(
         name=name,
         classes=classes,
         positive_class=positive_class,
-        backbone="small",
+        backbone=KIND.backbone,
         weights=PretrainedWeights(source="none", sha256=None, licence=None),
         recipe={"kind": "full"},
-        preprocessing=Preprocessing(size_px=SIZE_PX, fit="squash", crop_to_content=False),
+        preprocessing=KIND.preprocessing,
         test_views=test_views,
         threshold=threshold,
         dataset_digest="0" * 64,
@@ -105,13 +113,14 @@ def write_bundle(
     training_images: TrainingImages | None = None,
     refit: nn.Module | None = None,
 ) -> BundleManifest:
-    """Export a bundle of small networks: by default three that share their first stage."""
+    """Export a bundle of small networks with the facts' views: by default three with one first stage."""
+    said = said or facts()
+    kind = replace(KIND, test_views=said.test_views)
     return export_bundle(
         folder,
-        said or facts(),
-        networks or members(3, frozen_stages=1),
-        normalisation=NORMALISATION,
-        parity_pixels=pixels(4),
+        said,
+        [replace(member, kind=kind) for member in networks or members(3, frozen_stages=1)],
+        parity_pixels={kind.preprocessing: pixels(4)},
         training_images=training_images or TrainingImages(images=()),
-        refit=refit,
+        refit=None if refit is None else KindNetwork(refit, kind),
     )

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("lightbox", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("lightbox")
 _HOME = tempfile.TemporaryDirectory(prefix="lightbox-tests-")
 os.environ["PREFECT_HOME"] = _HOME.name
 os.environ["PREFECT_LOCAL_STORAGE_PATH"] = f"{_HOME.name}/storage"
@@ -18,7 +21,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors alrea
     os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MPLCONFIGDIR"] = f"{_HOME.name}/matplotlib"
 
-pytest_plugins = ["azurite_service", "main_job", "prefect_service"]
+pytest_plugins = [
+    "azurite_service",
+    "main_job",
+    "prefect_service",
+    "mlflow_service",
+    "labelling.label_studio_service",  # it uses prefect_service
+]
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -248,9 +248,12 @@ def watch(patch: pytest.MonkeyPatch) -> set[Judged]:
     predict_unseen, predict_pixels = Bundle.predict_unseen, Bundle.predict_pixels
     contents: dict[bytes, str] = {}
 
-    def unseen(self: Bundle, pixels: NDArray[np.uint8], sha256s: list[str], *rest: Any) -> Any:
-        contents.update(zip((picture.tobytes() for picture in pixels), sha256s, strict=True))
-        return predict_unseen(self, pixels, sha256s, *rest)
+    def unseen(
+        self: Bundle, images: dict[Preprocessing, NDArray[np.uint8]], sha256s: list[str], *rest: Any
+    ) -> Any:
+        for pixels in images.values():
+            contents.update(zip((picture.tobytes() for picture in pixels), sha256s, strict=True))
+        return predict_unseen(self, images, sha256s, *rest)
 
     def by_member(self: Bundle, pixels: NDArray[np.uint8], member: int | None = None, *rest: Any) -> Any:
         if member is not None:

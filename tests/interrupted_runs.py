@@ -55,7 +55,9 @@ def kill_in_the_middle_of(point: str) -> None:
     if point == "fetch":
         dying_call(ContentCache, "_fetch_one", lambda self, calls: calls == 9)
     elif point == "training":
-        dying_call(Trainer, "_step", lambda self, _: self._state.epoch == 1 and self._state.step % 2 == 1)
+        dying_call(
+            Trainer, "_gradients", lambda self, _: self._state.epoch == 1 and self._state.step % 2 == 1
+        )
     else:
         half_a_write(IN_A_WRITE[point])
 
@@ -92,16 +94,16 @@ def die() -> None:
 
 def first_epochs(folder: Path) -> None:
     """Write down from which epoch on each training of this process goes."""
-    original, seen = Trainer._step, set()
+    original, seen = Trainer._gradients, set()
 
-    def step(self: Trainer, batch: NDArray[np.int64], view: int) -> float:
+    def gradients(self: Trainer, batch: NDArray[np.int64], view: int) -> float:
         if id(self) not in seen:
             seen.add(id(self))
             with (folder / "first epochs.txt").open("a") as file:
                 file.write(f"{self._state.epoch}\n")
         return original(self, batch, view)
 
-    Trainer._step = step  # type: ignore[method-assign]
+    Trainer._gradients = gradients  # type: ignore[method-assign]
 
 
 def run(folder: Path) -> dict[str, Any]:

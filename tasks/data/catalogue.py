@@ -94,7 +94,7 @@ def contents_to_compare(inspected: InspectedImages, ledger: FoldLedger) -> list[
 
 def _refusal(file: ImageFile, inspected: InspectedImages) -> Rejection | None:
     if file.label is None:
-        return Rejection(RejectReason.label_missing, "no label")
+        return Rejection(RejectReason.label_missing, file.unlabelled_because)
     found = inspected.found[file.sha256]
     return found if isinstance(found, Rejection) else None
 

@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ SHARD_IMAGES: Final = 1024
 
 CacheItem = tuple[str, Callable[[], bytes]]
 """A content's SHA-256 and how to read its bytes."""
+
+Shard: TypeAlias = "np.memmap[Any, np.dtype[np.uint8]]"
+"""Uint8 (n, S, S, 3) RGB, mapped from its file."""
 
 _READERS: Final = 8
 
@@ -47,7 +50,7 @@ class ImageCache(BaseModel):
 class CachedImages:
     """Prepared images by content digest; memory-mapped, so that only what is taken is read."""
 
-    def __init__(self, shards: Sequence[NDArray[np.uint8]], places: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(self, shards: Sequence[Shard], places: Mapping[str, tuple[int, int]]) -> None:
         self._shards = shards
         self._places = places
 
@@ -61,6 +64,10 @@ class CachedImages:
 
     def __contains__(self, sha256: str) -> bool:
         return sha256 in self._places
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """By the files' names: another process of this machine maps them itself."""
+        return _mapped_again, ([shard.filename for shard in self._shards], self._places)
 
     def take(self, sha256s: Sequence[str]) -> NDArray[np.uint8]:
         """Copy images out, in the order asked: uint8 (n, S, S, 3) RGB, contiguous.
@@ -143,7 +150,7 @@ def open_image_cache(workspace: Workspace, cache: ImageCache, cache_root: Path) 
     Raises:
         WorkspaceError: the folder holds no shard, or a shard does not match its list.
     """
-    shards: list[NDArray[np.uint8]] = []
+    shards: list[Shard] = []
     places: dict[str, tuple[int, int]] = {}
     for index in _indices(workspace, cache.path):
         names: list[str] = index["sha256"]
@@ -208,7 +215,7 @@ def _contents(index: dict[str, Any], preprocessing: Preprocessing) -> list[str]:
     return contents
 
 
-def _mapped(workspace: Workspace, path: str, shape: tuple[int, ...], cache_root: Path) -> NDArray[np.uint8]:
+def _mapped(workspace: Workspace, path: str, shape: tuple[int, ...], cache_root: Path) -> Shard:
     local = workspace.local_copy(path, cache_root)
     try:
         shard = np.load(local, mmap_mode="r", allow_pickle=False)
@@ -216,8 +223,12 @@ def _mapped(workspace: Workspace, path: str, shape: tuple[int, ...], cache_root:
         raise _damaged(workspace, path, str(error)) from error
     if shard.shape != shape or shard.dtype != np.uint8:
         raise _damaged(workspace, path, f"{shard.dtype} {shard.shape} instead of uint8 {shape}")
-    mapped: NDArray[np.uint8] = shard
+    mapped: Shard = shard
     return mapped
+
+
+def _mapped_again(files: Sequence[Path], places: Mapping[str, tuple[int, int]]) -> CachedImages:
+    return CachedImages([np.load(file, mmap_mode="r", allow_pickle=False) for file in files], places)
 
 
 def _damaged(workspace: Workspace, path: str, detail: str) -> WorkspaceError:

@@ -20,7 +20,7 @@ from tasks.data.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A file of the store with what is said about it."""
+    """A file of the store with what is said about it; `unlabelled_because` matters without a label."""
 
     path: str
     sha256: str
@@ -28,6 +28,7 @@ class ImageFile:
     label: str | None
     group: str | None = None
     split: Literal["train", "test"] | None = None
+    unlabelled_because: str = "no label"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,10 @@ class ObjectFiles:
         self._filesystem.invalidate_cache()
         return Blob(path, *_facts(self._retried(lambda: self._filesystem.info(self._full(path)))))
 
+    def signed(self, path: str, seconds: int) -> str:
+        """A link to one file that is valid for so long, where the store makes such."""
+        return str(self._filesystem.sign(self._full(path), expiration=seconds))
+
     def exists(self, path: str) -> bool:
         """Whether a file, or a folder with files, stands at the path."""
         self._filesystem.invalidate_cache()

@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 
 from tasks.errors import DataSetUnusable
 from tasks.evaluation import intervals
+from tasks.evaluation.delong import auc_difference_test
 from tasks.evaluation.intervals import Estimate, Floats, Ints, Ranking
 
 
@@ -36,6 +37,12 @@ class Comparison(BaseModel):
     specificity_difference: Estimate = Field(description="Challenger's specificity minus champion's.")
     only_champion_right: int = Field(ge=0, description="Images that only the champion predicts rightly.")
     only_challenger_right: int = Field(ge=0, description="Images that only the challenger predicts rightly.")
+    auc_p_value: float | None = Field(
+        ge=0,
+        le=1,
+        description="DeLong's test of equal AUCs, a group of copies counting once; None without a positive class, or "
+        "where it is undefined.",
+    )
     p_value: float = Field(ge=0, le=1, description="Exact McNemar test, a group of copies counting once.")
 
 
@@ -96,6 +103,9 @@ def compare(
         specificity_difference=specificity,
         only_champion_right=int((wrong[1] & ~wrong[0]).sum()),
         only_challenger_right=int((wrong[0] & ~wrong[1]).sum()),
+        auc_p_value=None
+        if positive_class is None
+        else _auc_test(truth == chosen[0], sides, chosen[0], index),
         p_value=_sign_test(wrong[1].astype(np.int64) - wrong[0], index),
     )
 
@@ -135,6 +145,13 @@ def _side(figures: Floats, wrong: npt.NDArray[np.bool_]) -> SideFigures:
     return SideFigures(auc=auc, recall=recall, specificity=specificity, errors=int(wrong.sum()))
 
 
+def _auc_test(
+    positive: npt.NDArray[np.bool_], sides: list[tuple[Floats, Ints]], column: int, groups: Ints
+) -> float | None:
+    (first, _), (second, _) = sides
+    return auc_difference_test(positive, first[:, column], second[:, column], groups)
+
+
 def _sign_test(net_errors: Ints, groups: Ints) -> float:
     """Exact McNemar test in which each group votes once, by the sign of its net change in errors.
 
@@ -159,5 +176,6 @@ def _nothing_in_common(champion_version: str) -> Comparison:
         specificity_difference=none,
         only_champion_right=0,
         only_challenger_right=0,
+        auc_p_value=None,
         p_value=1.0,
     )

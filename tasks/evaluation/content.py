@@ -16,6 +16,7 @@ from tasks.evaluation.intervals import Floats, Ints
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.plots import EpochFigures
 from tasks.evaluation.shortcuts import Shortcut
+from tasks.evaluation.tried import Tried
 
 MOST_WORST_ERRORS = 12
 MOST_SUREST_HITS = 6
@@ -84,7 +85,10 @@ class Serving:
 
 @dataclass(frozen=True)
 class DataSetFacts:
-    """The catalogue in numbers; `exact_copies` are files whose bytes are a copy of another's."""
+    """The catalogue in numbers; `exact_copies` are files whose bytes are a copy of another's.
+
+    `labelled` says in a sentence what people decided of the labels, if they did.
+    """
 
     name: str
     url: str
@@ -95,6 +99,7 @@ class DataSetFacts:
     conflicts: int
     unlabelled: int
     class_counts: Mapping[str, int]
+    labelled: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,23 @@ class History:
 
 
 @dataclass(frozen=True)
+class SearchFacts:
+    """How the recipe was found.
+
+    `tried` is the leaderboard, best first. `best` is its greatest figure, over the very images that chose it; `honest`
+    the same figure of the predictions that the report is about, by recipes whose choice never saw the image.
+    """
+
+    objective: str
+    smaller_is_better: bool
+    tried: Sequence[Tried]
+    minutes: float
+    best: float | None
+    honest: float | None
+    recipes: int
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything that a report says; sections without content do not appear.
 
@@ -178,3 +200,4 @@ class ReportContent:
     second_looks: Sequence[SecondLook] = ()
     comparison: Comparison | None = None
     history: History | None = None
+    search: SearchFacts | None = None

@@ -156,14 +156,23 @@ def _whose(content: ReportContent) -> str:
 
 def comparison_words(comparison: Comparison) -> str:
     """Which of the two is the better one, if that can be told."""
-    difference = comparison.auc_difference
     champion = f"version {comparison.champion_version}"
+    return capitalized(difference_words(comparison.auc_difference, champion, "this model"))
+
+
+def capitalized(text: str) -> str:
+    """The text with a capital first letter, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def difference_words(difference: Estimate, first: str, second: str) -> str:
+    """Which of two models has the greater AUC, if that can be told from the second's less the first's."""
     if difference.value is None or difference.lower is None or difference.upper is None:
         return f"Which is better cannot be told: {difference.reason}."
     span = f"{difference.value:+.3f}, 95 % interval {difference.lower:+.3f} to {difference.upper:+.3f}"
     span = span.replace("-", "−")
     if difference.lower > 0:
-        return f"This model tells the images apart better than {champion} (AUC {span})."
+        return f"{second} tells the images apart better than {first} (AUC {span})."
     if difference.upper < 0:
-        return f"{champion.capitalize()} tells the images apart better than this model (AUC {span})."
+        return f"{first} tells the images apart better than {second} (AUC {span})."
     return f"Neither is shown to be better: the difference in AUC ({span}) may be chance."

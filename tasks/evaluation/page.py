@@ -12,15 +12,18 @@ from PIL import Image
 
 from tasks.evaluation import plots
 from tasks.evaluation.calibration import reliability_curve
-from tasks.evaluation.content import ReportContent
-from tasks.evaluation.headline import PROTOCOLS, comparison_words, headline
+from tasks.evaluation.content import ReportContent, SearchFacts
+from tasks.evaluation.headline import PROTOCOLS, capitalized, comparison_words, headline
 from tasks.evaluation.icons import hundred_dots
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
+from tasks.evaluation.search_plots import learning_curves, parallel_coordinates, score_by_minutes
 from tasks.evaluation.threshold import OperatingPoint, operating_point, trade_off
+from tasks.evaluation.tried import telling
 
 MOST_REJECTS = 100
 MOST_CLASSES = 30
+MOST_TRIED = 20
 THUMBNAIL_PX = 200
 
 _PER_CENT = "\u00a0%"
@@ -52,6 +55,29 @@ class Plot:
 
 def render_page(content: ReportContent) -> str:
     """Render the report: one self-contained HTML page, light, dark and print, all data escaped."""
+    return (
+        page_environment()
+        .get_template("page.html.j2")
+        .render(
+            content=content,
+            evaluation=content.evaluation,
+            headline=headline(content),
+            protocol=PROTOCOLS[content.evaluation.protocol],
+            figures=FIGURES,
+            plots={**report_plots(content), "search": _search_plots(content.search)},
+            most_tried=MOST_TRIED,
+            telling_names=telling(content.search.tried) if content.search else frozenset(),
+            points=operating_points(content),
+            per_class=hardest_classes(content.evaluation),
+            comparison_words=comparison_words,
+            sections=_sections(content),
+            most_rejects=MOST_REJECTS,
+        )
+    )
+
+
+def page_environment() -> Environment:
+    """The templates beside this module, with the filters that write figures."""
     environment = Environment(
         loader=PackageLoader("tasks.evaluation", ""),
         autoescape=True,
@@ -68,21 +94,9 @@ def render_page(content: ReportContent) -> str:
         signed=signed,
         jpeg=jpeg,
         dots=dots,
-        capitalize_first=lambda text: text[:1].upper() + text[1:],
+        capitalize_first=capitalized,
     )
-    return environment.get_template("page.html.j2").render(
-        content=content,
-        evaluation=content.evaluation,
-        headline=headline(content),
-        protocol=PROTOCOLS[content.evaluation.protocol],
-        figures=FIGURES,
-        plots=report_plots(content),
-        points=operating_points(content),
-        per_class=hardest_classes(content.evaluation),
-        comparison_words=comparison_words,
-        sections=_sections(content),
-        most_rejects=MOST_REJECTS,
-    )
+    return environment
 
 
 def report_plots(content: ReportContent) -> dict[str, list[Plot]]:
@@ -147,6 +161,27 @@ def report_plots(content: ReportContent) -> dict[str, list[Plot]]:
     return found
 
 
+def _search_plots(search: SearchFacts | None) -> list[Plot]:
+    if search is None:
+        return []
+    rows, label, smaller = search.tried, search.objective, search.smaller_is_better
+    found = [
+        _plot(
+            score_by_minutes(rows, label, smaller_is_better=smaller),
+            f"{label} by minutes",
+            "These figures chose the recipe: they flatter it.",
+        )
+    ]
+    curves = learning_curves(rows)
+    if curves is not None:
+        found.append(_plot(curves, "Loss by epoch", "A line a recipe; thick ones were chosen."))
+    settings = parallel_coordinates(rows, label, smaller_is_better=smaller)
+    if settings is not None:
+        caption = "A line a fine-tuned recipe: the stronger, the better; blue ones were trained to their end."
+        found.append(_plot(settings, "Settings", caption, wide=True))
+    return found
+
+
 def hardest_classes(evaluation: Evaluation) -> list[ClassFigures]:
     """All classes in their order, or of many those of lowest recall."""
     if len(evaluation.per_class) <= MOST_CLASSES:
@@ -191,6 +226,7 @@ def _sections(content: ReportContent) -> list[tuple[str, str]]:
         ("suspects", "Suspect labels", bool(content.suspects)),
         ("data", "Data", True),
         ("shortcuts", "Shortcuts", bool(content.shortcuts)),
+        ("search", "Search", content.search is not None),
         ("training", "Training", bool(content.curves or content.notes)),
         ("changes", "Changes", content.history is not None),
         ("provenance", "Provenance", True),

@@ -137,6 +137,32 @@ def roc_curves_by_class(
         return to_svg(figure, name, "ROC curves by class", "Recall against false alarms, class against rest.")
 
 
+def roc_curves(
+    positive: npt.ArrayLike,
+    models: Mapping[str, npt.ArrayLike],
+    *,
+    operating: Mapping[str, tuple[float, float]],
+    name: str = "roc-models",
+) -> str:
+    """ROC curves of models on the same images: positive (n,) flags, and each model's scores (n,) by its name.
+
+    `operating` is each one's (1 - specificity, recall) as evaluated.
+    """
+    with drawing() as figure:
+        axes = _unit_axes(axes_of(figure, "1 − specificity (false alarms)", "recall"))
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":", label="chance")
+        for place, (model, scores) in enumerate(models.items()):
+            x, y = _roc(Ranking.of(scores, positive), np.ones((1, np.size(scores))))
+            colour, style = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+            axes.plot(*_thin(x[0], y[0]), color=colour, linestyle=style, label=_short(model))
+            if model in operating:
+                axes.plot(*operating[model], "o", color=colour, markersize=8, clip_on=False)
+        axes.legend(loc="lower right")
+        return to_svg(
+            figure, name, "ROC curves", "Recall against false alarms over all thresholds, by model."
+        )
+
+
 def threshold_trade_off(
     positive: npt.ArrayLike, scores: npt.ArrayLike, threshold: float, *, name: str = "trade-off"
 ) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data.fetch import default_cache_root
-from tasks.data.images import ImageRejected, RejectReason, decode, prepare
+from tasks.data.images import ImageRejected, Preprocessing, RejectReason, decode, prepare
 from tasks.data.progress import Progress, silent
 from tasks.data.workspace import Workspace
 from tasks.errors import BundleError
@@ -85,17 +85,30 @@ class Bundle:
             self._files.path(name)
 
     def pixels(self, data: bytes) -> NDArray[np.uint8]:
-        """Decode an image file as this model wants it: uint8 (S, S, 3) RGB.
+        """Decode an image file as the served model wants it: uint8 (S, S, 3) RGB.
 
         Raises:
             ImageRejected: it cannot be used.
         """
         return prepare(decode(data, self.manifest.decode_limits).pixels, self.manifest.preprocessing)
 
+    def prepared(self, data: bytes) -> dict[Preprocessing, NDArray[np.uint8]]:
+        """Decode an image file once and prepare it in each way that a network of the bundle wants.
+
+        Each uint8 (S, S, 3) RGB, S of that way.
+
+        Raises:
+            ImageRejected: it cannot be used.
+        """
+        pixels = decode(data, self.manifest.decode_limits).pixels
+        return {way: prepare(pixels, way) for way in self.manifest.preprocessings}
+
     def predict_pixels(
         self, pixels: NDArray[np.uint8], member: int | None = None, progress: Progress = silent
     ) -> NDArray[np.float32]:
         """Logits (N, C), float32, of uint8 (N, S, S, 3) RGB: of the served model, or of one member.
+
+        Pixels are prepared as that network wants; see `prepared`.
 
         Raises:
             BundleError: no such member, or its graph is missing or damaged.
@@ -107,9 +120,9 @@ class Bundle:
     def class_maps(self, pixels: NDArray[np.uint8], member: int | None = None) -> NDArray[np.float32] | None:
         """How much each place of the image speaks for each class: float32 (N, C, h, w), or None.
 
-        Of the served model, or of one member. Upright, averaged over the test views; the mean over the places is
-        the logits (Zhou et al. 2016, Learning Deep Features for Discriminative Localization). None where the
-        network does not end in a global average and a linear head.
+        Of the served model, or of one member, on pixels prepared as it wants. Upright, averaged over the test views;
+        the mean over the places is the logits (Zhou et al. 2016, Learning Deep Features for Discriminative
+        Localization). None where the network does not end in a global average and a linear head.
 
         Raises:
             BundleError: no such member, or its graph is missing or damaged.
@@ -158,7 +171,7 @@ class Bundle:
 
     def predict_unseen(
         self,
-        pixels: NDArray[np.uint8],
+        images: Mapping[Preprocessing, NDArray[np.uint8]],
         sha256s: Sequence[str],
         groups: Sequence[str],
         copies: Sequence[Collection[str]] | None = None,
@@ -166,18 +179,19 @@ class Bundle:
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Each image's logits by the members that never saw it, averaged; and which images have such a member.
 
-        `pixels` is uint8 (N, S, S, 3) RGB. Returns logits float32 (N, C), zero where no member may judge, and
-        that mask, bool (N,).
+        `images` holds the same N images in each way that a member wants, uint8 (N, S, S, 3) RGB; see `prepared`.
+        Returns logits float32 (N, C), zero where no member may judge, and that mask, bool (N,).
         """
         unseen = [
             self.members_unseen_by(digest, group, copies=copies[row] if copies else ())
             for row, (digest, group) in enumerate(zip(sha256s, groups, strict=True))
         ]
         judged = np.array([len(members) for members in unseen])
-        total = np.zeros((len(pixels), len(self.manifest.classes)), np.float64)
+        total = np.zeros((len(unseen), len(self.manifest.classes)), np.float64)
         done, wanted = 0, int(judged.sum())
-        for member in range(len(self.manifest.members)):
+        for member, facts in enumerate(self.manifest.members):
             rows = np.flatnonzero([member in members for members in unseen])
+            pixels = images[facts.preprocessing]
             for start in range(0, len(rows), _IMAGES_IN_HAND):
                 some = rows[start : start + _IMAGES_IN_HAND]
                 total[some] += self.predict_pixels(pixels[some], member)
@@ -210,7 +224,7 @@ class Bundle:
             self._files.path(WEIGHTS_FILE)
         path = self._files.path(name)
         graph = Graph(path, self._threads, self.precision)
-        expected = (self.manifest.preprocessing.size_px, len(self.manifest.classes))
+        expected = (self._preprocessing_of(name).size_px, len(self.manifest.classes))
         if (graph.size_px, graph.n_classes) != expected:
             raise BundleError(
                 f"{self.uri}: {name} takes {graph.size_px} px and gives {graph.n_classes} classes; "
@@ -218,6 +232,10 @@ class Bundle:
                 cure="export the bundle again",
             )
         return graph
+
+    def _preprocessing_of(self, name: str) -> Preprocessing:
+        ways = {member.file: member.preprocessing for member in self.manifest.members}
+        return ways.get(name, self.manifest.preprocessing)
 
     @cached_property
     def _training_images(self) -> TrainingImages:

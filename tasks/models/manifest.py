@@ -26,7 +26,7 @@ from pydantic import (
 from tasks.data.images import DecodeLimits, Preprocessing
 from tasks.errors import BundleError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUNDLE_FILE: Final = "bundle.json"
 GRAPH_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -87,6 +87,11 @@ class Member(_Frozen):
     index: int = Field(ge=0, description="Number of the member, from 0.")
     held_out: tuple[int, ...] = Field(description="Folds that this member was not trained on, ascending.")
     file: FileName = Field(description="Its graph, below the bundle.")
+    backbone: str = Field(description="Name of its backbone.")
+    preprocessing: Preprocessing = Field(description="How its images are prepared.")
+    test_views: tuple[str, ...] = Field(
+        min_length=1, description="Views of an image whose logits its graph averages."
+    )
 
 
 class FasterPrecision(_Frozen):
@@ -103,7 +108,7 @@ class FasterPrecision(_Frozen):
 
 
 class BundleFacts(_Frozen):
-    """What is known before the graphs are written."""
+    """What is known before the graphs are written; backbone, recipe, preprocessing and views are those served."""
 
     name: ModelName = Field(description="The model's name in the registry.")
     classes: tuple[str, ...] = Field(min_length=2, description="Class names in the order of the logits.")
@@ -151,7 +156,7 @@ class BundleFacts(_Frozen):
 class BundleManifest(BundleFacts):
     """The content of `bundle.json`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     members: tuple[Member, ...] = Field(min_length=1)
     parity: dict[FileName, float] = Field(
         description="For each graph, the largest difference of a probability from torch's, on real images."
@@ -176,6 +181,22 @@ class BundleManifest(BundleFacts):
             if file not in self.files:
                 raise ValueError(f"{file} is not among the bundle's files")
         return self
+
+    @model_validator(mode="after")
+    def _average_is_of_one_kind(self) -> Self:
+        served = (self.backbone, self.preprocessing, self.test_views)
+        for member in self.members:
+            differs = (member.backbone, member.preprocessing, member.test_views) != served
+            if differs and (self.served == "average" or member.file == GRAPH_FILE):
+                raise ValueError(
+                    f"member {member.index} is served, but is of another kind than what is served"
+                )
+        return self
+
+    @property
+    def preprocessings(self) -> tuple[Preprocessing, ...]:
+        """How images are prepared for its networks, each way once, the served one's first."""
+        return tuple(dict.fromkeys((self.preprocessing, *(member.preprocessing for member in self.members))))
 
 
 def read_manifest(data: bytes, where: str) -> BundleManifest:

@@ -19,6 +19,10 @@ CUDA_BATCH: Final = 64
 """Images at once on a GPU. A CPU takes one image a thread: with two threads and four test views that was as fast as
 two threads on one image, and faster than batches of 16, whose activations do not fit its caches."""
 
+_OPENVINO_BEGINS: Final = threading.Lock()
+"""OpenVINO's bindings make what they share at their first call, and two first calls at once block each other for
+ever, one with that in hand and the other with Python's lock. So a graph is loaded and tried by one thread at a time."""
+
 _CPU_FLAGS: Final = Path("/proc/cpuinfo")
 
 
@@ -95,16 +99,18 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": at_once,
             "NUM_STREAMS": at_once,
         }
+        self._requests = threading.local()
         try:
-            model = openvino.Core().read_model(path)
-            given, found = model.inputs[0], model.outputs
-            self.size_px = int(given.get_partial_shape()[1].get_length())
-            self.n_classes = int(found[0].get_partial_shape()[1].get_length())
-            self.outputs = [output.get_any_name() for output in found]
-            self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+            with _OPENVINO_BEGINS:
+                model = openvino.Core().read_model(path)
+                given, found = model.inputs[0], model.outputs
+                self.size_px = int(given.get_partial_shape()[1].get_length())
+                self.n_classes = int(found[0].get_partial_shape()[1].get_length())
+                self.outputs = [output.get_any_name() for output in found]
+                self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+                self.run(self.outputs[0], np.zeros((1, self.size_px, self.size_px, 3), np.uint8))
         except Exception as error:
             raise _not_loaded(path, f"OpenVINO {openvino.__version__}", error) from error
-        self._requests = threading.local()
 
     def run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """One output for a contiguous batch."""

@@ -81,6 +81,11 @@ class Activations:
         )
         self._name = hashlib.sha256(told.encode()).hexdigest()
 
+    @property
+    def chunk(self) -> int:
+        """Images that are computed at once."""
+        return self._compute.chunk
+
     def maps(self, sha256s: Sequence[str], view: int) -> Tensor:
         """The activations (n, ...) on the device, in its precision, channels-last."""
         return self._taken("maps", sha256s, view)
@@ -106,17 +111,25 @@ class Activations:
     @torch.no_grad()
     def _computed(self, what: str, sha256s: Sequence[str], view: int) -> list[Tensor]:
         """One chunk, filled up to its full size: so a result does not depend on how many were asked for."""
-        n = len(sha256s)
         if what == "features":
-            maps = self._taken("maps", sha256s, view)
-        else:
-            maps = self.views(sha256s, view).to(self._compute.dtype)
-        full = torch.cat([maps, maps[-1:].expand(self._compute.chunk - n, *maps.shape[1:])])
-        if full.ndim == 4:
-            full = full.contiguous(memory_format=torch.channels_last)
-        if what == "features":
-            return list(self._pool(self._rest(full)).float()[:n].cpu())
-        return [value.clone() for value in self._first(full)[:n].cpu()]
+            return list(self._features_of_maps(self._taken("maps", sha256s, view)).cpu())
+        maps = self._filled(self.views(sha256s, view).to(self._compute.dtype))
+        return [value.clone() for value in self._first(maps)[: len(sha256s)].cpu()]
+
+    @torch.no_grad()
+    def features_of(self, views: Tensor) -> Tensor:
+        """Float32 (n, D) of normalised views (n, 3, S, S), n at most a chunk; nothing is kept."""
+        maps = self._first(self._filled(views.to(self._compute.dtype)))
+        return self._features_of_maps(maps)[: len(views)]
+
+    def _features_of_maps(self, maps: Tensor) -> Tensor:
+        features: Tensor = self._pool(self._rest(self._filled(maps))).float()
+        return features[: len(maps)]
+
+    def _filled(self, maps: Tensor) -> Tensor:
+        """A chunk of full size, filled up with the last of what there is."""
+        full = torch.cat([maps, maps[-1:].expand(self._compute.chunk - len(maps), *maps.shape[1:])])
+        return full.contiguous(memory_format=torch.channels_last) if full.ndim == 4 else full
 
     def views(self, sha256s: Sequence[str], view: int) -> Tensor:
         """Normalised float32 (n, 3, S, S) on the device, channels-last."""

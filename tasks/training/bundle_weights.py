@@ -1,12 +1,15 @@
-"""The weights of a bundle's networks in one safetensors file, where what is equal in all of them stands once.
+"""The weights of a bundle's networks in one safetensors file, where what several have in common stands once.
 
-Tensors are named `<network>.<state-dict key>`: `member-0`, `member-1`, ..., `refit`; `trunk` for the first stages
-when they are equal bit by bit in all networks; `average.head` when only linear heads differ.
+Tensors are named `<network>.<state-dict key>`: `member-0`, `member-1`, ..., `refit`; `trunk-0`, `trunk-1`, ... for the
+first stages that networks of one family share, bit by bit; `average.head` when only the members' linear heads differ.
+The file's metadata names the trunk of each network that has one.
 """
 
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +21,8 @@ from torch import Tensor, nn
 
 from tasks.errors import BundleError
 from tasks.models.manifest import BUNDLE_FILE, WEIGHTS_FILE
-from tasks.training.graph import StagedNetwork, structure
+from tasks.training.graph import StagedNetwork
 
-TRUNK: Final = "trunk"
 AVERAGE: Final = "average"
 REFIT: Final = "refit"
 
@@ -30,36 +32,35 @@ def member_name(index: int) -> str:
     return f"member-{index}"
 
 
-class BundleWeights:
-    """The tensors of several networks by name, and what the networks share.
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Networks of one structure, whose images are prepared alike; `trunk` names the tensors that they share."""
 
-    `shared` is the number of first stages equal in all of them, one more when the pooling is equal too and only
-    linear heads differ (`heads_differ_only`); 0 for a single network.
-    """
+    networks: Mapping[str, StagedNetwork]
+    trunk: str
 
-    def __init__(self, networks: Mapping[str, StagedNetwork]) -> None:
-        self._networks = networks
-        self._n_stages = len(next(iter(networks.values())).stages)
-        self.shared = _shared(list(networks.values()))
-        self.tensors: dict[str, Tensor] = {}
-        for name, network in networks.items():
-            for key, tensor in network.state_dict().items():
-                self.tensors.setdefault(self.place(name, key), tensor.detach().clone().contiguous())
-        if self.heads_differ_only:
-            heads = [network.head for name, network in networks.items() if name != REFIT]
-            self.tensors[f"{AVERAGE}.head.weight"] = _mean([head.weight for head in heads])
-            self.tensors[f"{AVERAGE}.head.bias"] = _mean([head.bias for head in heads])
-        self._offsets: dict[str, tuple[int, int]] = {}
+    @property
+    def n_stages(self) -> int:
+        """Stages of each of them."""
+        return len(next(iter(self.networks.values())).stages)
+
+    @cached_property
+    def shared(self) -> int:
+        """The number of first stages equal in all of them, 0 for a single one.
+
+        One more where the pooling is equal too and only linear heads differ.
+        """
+        return _shared(list(self.networks.values()))
 
     @property
     def shared_stages(self) -> int:
-        """The number of first stages equal in all networks."""
-        return min(self.shared, self._n_stages)
+        """The number of first stages equal in all of them."""
+        return min(self.shared, self.n_stages)
 
     @property
     def heads_differ_only(self) -> bool:
         """Whether the networks' mean is one network with the mean head."""
-        return self.shared > self._n_stages
+        return self.shared > self.n_stages
 
     def place(self, name: str, key: str) -> str:
         """The name under which a network's tensor stands."""
@@ -67,12 +68,31 @@ class BundleWeights:
         in_trunk = (first == "stages" and int(rest[0]) < self.shared) or (
             first == "pool" and self.heads_differ_only
         )
-        return f"{TRUNK if in_trunk else name}.{key}"
+        return f"{self.trunk if in_trunk else name}.{key}"
+
+
+class BundleWeights:
+    """The tensors of all networks by name."""
+
+    def __init__(self, families: Sequence[Family]) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self._trunks: dict[str, str] = {}
+        for family in families:
+            for name, network in family.networks.items():
+                if family.shared:
+                    self._trunks[name] = family.trunk
+                for key, tensor in network.state_dict().items():
+                    self.tensors.setdefault(family.place(name, key), tensor.detach().clone().contiguous())
+        if len(families) == 1 and families[0].heads_differ_only:
+            heads = [network.head for name, network in families[0].networks.items() if name != REFIT]
+            self.tensors[f"{AVERAGE}.head.weight"] = _mean([head.weight for head in heads])
+            self.tensors[f"{AVERAGE}.head.bias"] = _mean([head.bias for head in heads])
+        self._offsets: dict[str, tuple[int, int]] = {}
 
     def save(self, folder: Path) -> None:
         """Write the file into a bundle's folder."""
         path = folder / WEIGHTS_FILE
-        save_file(self.tensors, path, metadata={"format": "pt"})
+        save_file(self.tensors, path, metadata={"format": "pt", **self._trunks})
         self._offsets = _offsets(path)
 
     def embedded(self, place: str) -> TensorProto:
@@ -102,7 +122,8 @@ def read_weights(bundle: Path, member: int | None) -> dict[str, Tensor]:
             places = list(file.keys())
             if not any(place.startswith(f"{name}.") for place in places):
                 raise BundleError(f"{path} holds no {name}", cure=f"see {BUNDLE_FILE} for what it holds")
-            wanted = [place for place in places if place.split(".")[0] in (name, TRUNK)]
+            trunk = file.metadata().get(name)
+            wanted = [place for place in places if place.split(".")[0] in (name, trunk)]
             return {place.split(".", 1)[1]: file.get_tensor(place) for place in wanted}
     except OSError as error:
         raise BundleError(
@@ -112,7 +133,7 @@ def read_weights(bundle: Path, member: int | None) -> dict[str, Tensor]:
 
 def _shared(networks: Sequence[StagedNetwork]) -> int:
     first = networks[0]
-    if len(networks) < 2 or len({structure(network) for network in networks}) > 1:
+    if len(networks) < 2:
         return 0
     states = [network.state_dict() for network in networks]
 

@@ -1,5 +1,6 @@
 """Where and in which precision networks are computed."""
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,11 @@ class Compute:
 
     device: torch.device
     dtype: torch.dtype
+
+    @property
+    def kind(self) -> str:
+        """What results depend on, whichever of several equal devices it is."""
+        return f"{self.device.type} {self.dtype}"
 
     @property
     def chunk(self) -> int:
@@ -45,6 +51,26 @@ def compute_on(device: str = "auto") -> Compute:
         return Compute(torch.device("cpu"), torch.bfloat16 if _cpu_has_bfloat16() else torch.float32)
     dtype = torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     return Compute(torch.device("cuda" if device == "auto" else device), dtype)
+
+
+def check_devices(device: str, n: int, n_images: int | None = None) -> None:
+    """See that one training can have n processes, each with a GPU, or else a processor, and an image of its own.
+
+    Raises:
+        ConfigError: there are fewer, or as `compute_on`.
+    """
+    kind = compute_on(device).device
+    if kind.type == "cpu":
+        there, what = os.cpu_count() or 1, "processors"
+    else:
+        there, what = 1 if kind.index is not None else torch.cuda.device_count(), "GPUs"
+    if n > there:
+        raise ConfigError(
+            f"devices {n}: there are {there} {what} for device {device}",
+            cure=f"set devices to {there} or fewer",
+        )
+    if n_images is not None and n > n_images:
+        raise ConfigError(f"devices {n}: there are {n_images} images", cure="set devices to 1")
 
 
 def _cpu_has_bfloat16() -> bool:

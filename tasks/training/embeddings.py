@@ -7,7 +7,7 @@ cropped. They are kept as float16, which moves a cosine by less than 0.001.
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -45,6 +45,11 @@ def embedding_preprocessing(backbone: BackboneName = "efficientnet_lite0") -> Pr
     return Preprocessing(size_px=spec_of(backbone).default_size_px, fit="squash", crop_to_content=False)
 
 
+def made_by(backbone: BackboneName, weights_sha256: str | None) -> str:
+    """All that the embeddings of an image depend on."""
+    return f"{FORMAT} {backbone} {weights_sha256} {embedding_preprocessing(backbone).model_dump_json()}"
+
+
 def embed(
     workspace: Workspace,
     sha256s: Sequence[str],
@@ -64,7 +69,7 @@ def embed(
         WeightsUnavailable: as `build`. WorkspaceError: the workspace cannot be read or written.
     """
     network, record = build(backbone, 1, weights)
-    store = EmbeddingStore(workspace, backbone, record.sha256)
+    store = EmbeddingStore(workspace, made_by(backbone, record.sha256))
     wanted = tuple(dict.fromkeys([*sha256s, *gone]))
     values = RowFile((len(wanted), network.spec.feature_dim), np.float16)
     place = {sha256: i for i, sha256 in enumerate(wanted)}
@@ -85,7 +90,7 @@ def embed(
             features[done : done + len(found)], thumbnails[done : done + len(found)] = found, small
             done += len(found)
             progress(start + done, len(missing), "images embedded")
-        store.put(part, features, thumbnails)
+        store.put(part, {"features": features, "thumbnail": thumbnails})
         values[np.array([place[sha256] for sha256 in part])] = features
     held[[place[sha256] for sha256 in missing]] = True
     names = tuple(sha256 for sha256 in wanted if held[place[sha256]])
@@ -126,11 +131,10 @@ def _features(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32
 
 
 class EmbeddingStore:
-    """Parquet files of digests, features and thumbnails, by what made them; a damaged one is removed."""
+    """Parquet files of digests, features and thumbnails, by all that made them; a damaged one is removed."""
 
-    def __init__(self, workspace: Workspace, backbone: BackboneName, weights_sha256: str | None) -> None:
-        told = f"{FORMAT} {backbone} {weights_sha256} {embedding_preprocessing(backbone).model_dump_json()}"
-        self.version = hashlib.sha256(told.encode()).hexdigest()[:32]
+    def __init__(self, workspace: Workspace, made: str) -> None:
+        self.version = hashlib.sha256(made.encode()).hexdigest()[:32]
         self._workspace, self._folder = workspace, f"cache/embeddings/{self.version}"
 
     def columns(self, name: str) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
@@ -166,12 +170,10 @@ class EmbeddingStore:
             )
         return found
 
-    def put(
-        self, sha256s: Sequence[str], features: NDArray[np.float16], thumbnails: NDArray[np.uint8]
-    ) -> None:
-        """Keep features (n, D) and thumbnails (n, SIDE, SIDE) as one file."""
+    def put(self, sha256s: Sequence[str], columns: Mapping[str, NDArray[np.generic]]) -> None:
+        """Keep what belongs to n images, each column (n, ...), as one file."""
         table = pa.table(
-            {"sha256": pa.array(sha256s), "features": _fixed(features), "thumbnail": _fixed(thumbnails)}
+            {"sha256": pa.array(sha256s), **{name: _fixed(rows) for name, rows in columns.items()}}
         )
         data = io.BytesIO()
         pq.write_table(table, data, use_dictionary=False)

@@ -1,4 +1,4 @@
-"""The loop that trains the later stages and the head, or everything, on one device."""
+"""The loop that trains the later stages and the head, or everything, on one device or as one of several ranks."""
 
 import copy
 import math
@@ -21,6 +21,7 @@ from tasks.training.activations import AS_IT_IS, Activations
 from tasks.training.checkpoint import load_checkpoint, save_checkpoint
 from tasks.training.compute import Compute
 from tasks.training.depthwise import freeze_depthwise
+from tasks.training.distributed import Ranks
 from tasks.training.network import Network
 from tasks.training.optimisation import MovingAverage, class_weights, make_optimizer, rate_factor, summed_loss
 from tasks.training.recipes import FineTune, Full
@@ -82,14 +83,16 @@ class Trainer:
         seed: int,
         compute: Compute,
         run: int = 0,
+        ranks: Ranks = Ranks(),  # noqa: B008 - frozen
     ) -> None:
-        self._run = run
+        self._run, self._ranks = run, ranks
         self._network, self._n_frozen = network, n_frozen
         self._recipe, self._settings = recipe, recipe.optimisation
         self._activations, self._train, self._validation = activations, train, validation
         self._seed, self._compute = seed, compute
         n_classes = network.head.out_features
         self._tail = Tail(network, n_frozen).to(compute.device).to(memory_format=torch.channels_last)
+        ranks.begin_alike(self._tail)
         if recipe.freeze_depthwise:
             freeze_depthwise(self._tail.stages)
         self._frozen_norm = recipe.batch_norm == "frozen"
@@ -103,17 +106,22 @@ class Trainer:
         self._steps_per_epoch = math.ceil(len(train.labels) / step_images)
 
     def train(
-        self, checkpoints: Path | None, fingerprint: str, progress: Progress = silent
+        self,
+        checkpoints: Path | None,
+        fingerprint: str,
+        progress: Progress = silent,
+        stop_after_epochs: int | None = None,
     ) -> tuple[Network, list[EpochRow], list[str]]:
-        """Train; answer the network (CPU, float32, evaluation mode), its curves and notes.
+        """Train, at most so many epochs; answer the network (CPU, float32, evaluation mode), its curves and notes.
 
         Raises:
             TrainingError: the loss is not finite, or one image does not fit the device's memory.
         """
         if checkpoints is not None:
             self._restore(load_checkpoint(checkpoints, fingerprint))
-        settings, state = self._settings, self._state
-        while state.epoch < settings.epochs and not self._out_of_patience():
+        state = self._state
+        epochs = min(self._settings.epochs, stop_after_epochs or self._settings.epochs)
+        while state.epoch < epochs and not self._out_of_patience():
             started = time.monotonic()
             loss = self._epoch(progress)
             validation_loss, validation_auc = self._validate()
@@ -122,7 +130,7 @@ class Trainer:
             row = EpochRow(state.epoch, loss, validation_loss, validation_auc, seconds)
             state.curves.append(row)
             self._keep_best(row)
-            if checkpoints is not None:
+            if checkpoints is not None and self._ranks.is_first:
                 save_checkpoint(checkpoints, fingerprint, self._saved())
             self._tell(progress, self._told(row))
         return self._trained(), list(state.curves), list(state.notes)
@@ -162,20 +170,31 @@ class Trainer:
                     f"{self._settings.learning_rate}",
                     cure="lower learning_rate, or set gradient_norm",
                 )
+        if not self._frozen_norm:
+            self._ranks.average_buffers(self._tail)
+            self._ranks.average_buffers(self._average.module)
         return total / len(order)
 
     def _fitting_step(self, batch: NDArray[np.int64], view: int, progress: Progress) -> float:
-        """A step, in halves as small as the device's memory asks for."""
-        state = self._state
+        """A step; answer the loss, summed over the batch.
+
+        It is computed in halves as small as the memory of the fullest of the ranks' devices asks for.
+        """
+        state, device = self._state, self._compute.device
         while True:
             try:
-                return self._step(batch, view)
-            except torch.OutOfMemoryError as error:
-                if state.micro_batch == 1:
-                    raise TrainingError(
-                        f"one image of this size does not fit the memory of {self._compute.device}",
-                        cure="use a smaller size_px or backbone, or freeze more stages",
-                    ) from error
+                loss, short = self._gradients(batch, view), False
+            except torch.OutOfMemoryError:
+                loss, short = 0.0, True
+            total, n_short = self._ranks.summed(loss, short, device=device)
+            if not n_short:
+                self._step()
+                return total
+            if state.micro_batch == 1:
+                raise TrainingError(
+                    f"one image of this size does not fit the memory of {device}",
+                    cure="use a smaller size_px or backbone, or freeze more stages",
+                )
             state.micro_batch = max(1, state.micro_batch // 2)
             note = f"out of memory: batches are now computed {state.micro_batch} images at a time"
             state.notes.append(note)
@@ -183,11 +202,12 @@ class Trainer:
             if self._compute.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def _step(self, batch: NDArray[np.int64], view: int) -> float:
-        """One step of the optimiser; answer the loss, summed over the batch."""
+    def _gradients(self, batch: NDArray[np.int64], view: int) -> float:
+        """Compute the gradients of this rank's share of a batch; answer its loss, summed."""
         self._optimizer.zero_grad(set_to_none=True)
         labels = torch.from_numpy(self._train.labels[batch]).to(self._compute.device)
-        share = 1 / float(self._weights[labels].sum())
+        weight = 1 / float(self._weights[labels].sum())
+        batch, labels = batch[self._ranks.share], labels[self._ranks.share]
         total = 0.0
         for start in range(0, len(batch), self._state.micro_batch):
             part = slice(start, start + self._state.micro_batch)
@@ -198,8 +218,13 @@ class Trainer:
                 self._weights,
                 self._settings.label_smoothing,
             )
-            torch.autograd.backward(self._scaler.scale(loss * share))
+            torch.autograd.backward(self._scaler.scale(loss * weight))
             total += float(loss.detach())
+        return total
+
+    def _step(self) -> None:
+        """One step of the optimiser, by the gradients of all ranks."""
+        self._ranks.sum_gradients(self._tail)
         if self._settings.gradient_norm is not None:
             self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self._tail.parameters(), self._settings.gradient_norm)
@@ -212,7 +237,6 @@ class Trainer:
         self._scaler.update()
         self._state.step += 1
         self._average.update(self._state.step)
-        return total
 
     def _logits(self, module: nn.Module, sha256s: Sequence[str], view: int) -> Tensor:
         source = self._activations
@@ -229,13 +253,13 @@ class Trainer:
         if self._validation is None:
             return None, None
         self._average.module.eval()
-        names = self._validation.sha256
-        logits = torch.cat(
-            [
-                self._logits(self._average.module, names[start : start + EVALUATION_BATCH], AS_IT_IS)
-                for start in range(0, len(names), EVALUATION_BATCH)
-            ]
-        )
+        names = self._validation.sha256[self._ranks.share]
+        parts = [torch.empty((0, len(self._weights)), device=self._compute.device)]
+        parts += [
+            self._logits(self._average.module, names[start : start + EVALUATION_BATCH], AS_IT_IS)
+            for start in range(0, len(names), EVALUATION_BATCH)
+        ]
+        logits = self._ranks.gathered(torch.cat(parts), len(self._validation))
         labels = torch.tensor(self._validation.labels, device=logits.device)
         loss = float(summed_loss(logits, labels, self._weights) / self._weights[labels].sum())
         if len(np.unique(self._validation.labels)) < logits.shape[1]:

@@ -14,7 +14,8 @@ from tasks.data.training_view import TrainingView
 from tasks.errors import ConfigError
 from tasks.training.activations import ActivationCache, Activations, Images
 from tasks.training.checkpoint import drop_checkpoint
-from tasks.training.compute import compute_on
+from tasks.training.compute import check_devices, compute_on
+from tasks.training.distributed import Ranks, ranks_here
 from tasks.training.fine_tune import EpochRow, Trainer
 from tasks.training.network import Network, fold_batch_norm
 from tasks.training.probe import fit_head
@@ -47,21 +48,49 @@ def train_member(
     seed: int,
     *,
     device: str = "auto",
+    devices: int = 1,
     checkpoint_dir: Path | None = None,
     progress: Progress = silent,
     activations: ActivationCache | None = None,
+    stop_after_epochs: int | None = None,
 ) -> TrainedMember:
     """Train on the view's images; members of one run may share `activations`, which are of frozen stages.
+
+    With `stop_after_epochs` each of the recipe's trainings ends after so many epochs, whatever its schedule, and
+    leaves its checkpoint for a later call to go on from.
 
     With a `checkpoint_dir` of its own, a killed training goes on after its last whole epoch, to the same figures;
     whole runs are kept there until the last one is done.
     Progress counts epochs.
 
+    With several `devices` as many processes share every batch, each with a GPU of its own where there are GPUs, to
+    the figures of one within rounding; `activations` are then each process's own. A script that `torchrun` runs calls
+    this after `init_process_group`, with one checkpoint folder for all and each rank's own device, and gets the same.
+    Only statistics of trained batch norms differ: they are of each process's images, averaged after every epoch.
+
     Raises:
-        WeightsUnavailable, ConfigError: as `build`.
-        TrainingError: the loss is not finite, or memory does not suffice for one image.
+        WeightsUnavailable, ConfigError: as `build`; fewer devices or images than processes.
+        TrainingError: the loss is not finite, memory does not suffice for one image, or a process died.
     """
+    if devices > 1:
+        from tasks.training.launch import launch
+
+        check_devices(device, devices, len(view))
+        return launch(
+            train_member,
+            devices,
+            device=device,
+            progress=progress,
+            view=view,
+            images=images,
+            classes=classes,
+            recipe=recipe,
+            seed=seed,
+            checkpoint_dir=checkpoint_dir,
+            stop_after_epochs=stop_after_epochs,
+        )
     started = time.monotonic()
+    ranks = ranks_here()
     compute = compute_on(device)
     network, weights = build(
         recipe.backbone, len(classes), recipe.weights, size_px=recipe.preprocessing.size_px, seed=seed
@@ -77,15 +106,15 @@ def train_member(
         seed=seed,
         compute=compute,
         cache=ActivationCache() if activations is None else activations,
-        weights_name=weights.sha256 or f"random {seed}",
+        weights_name=f"{weights.sha256 or seed} {recipe.preprocessing.model_dump_json()}",
     )
     train, validation = (view, None) if isinstance(recipe, Probe) else _set_aside(view, recipe, seed)
-    strength = _probe(network, recipe, source, train, seed=seed, progress=progress)
+    strength = _probe(network, recipe, source, train, ranks, seed=seed, progress=progress)
     if isinstance(recipe, Probe):
         seconds = time.monotonic() - started
         network.requires_grad_(False)
         return TrainedMember(network, recipe, [], weights, strength, seconds, [])
-    fingerprint = _fingerprint(view, recipe, f"{list(classes)} {seed} {compute} {weights.sha256}")
+    fingerprint = _fingerprint(view, recipe, f"{list(classes)} {seed} {compute.kind} {weights.sha256}")
     trained: list[Network] = []
     curves: list[EpochRow] = []
     notes: list[str] = []
@@ -100,13 +129,17 @@ def train_member(
             seed=seed,
             compute=compute,
             run=run,
+            ranks=ranks,
         )
         checkpoints = checkpoint_dir and checkpoint_dir / f"run-{run}"
-        one, rows, said = trainer.train(checkpoints, fingerprint, progress)
+        one, rows, said = trainer.train(checkpoints, fingerprint, progress, stop_after_epochs)
         trained.append(one)
         curves += [replace(row, epoch=len(curves) + place) for place, row in enumerate(rows, start=1)]
         notes += said
-    if checkpoint_dir is not None:
+    if (
+        checkpoint_dir is not None
+        and (stop_after_epochs or recipe.optimisation.epochs) >= recipe.optimisation.epochs
+    ):
         for run in range(recipe.optimisation.runs):
             drop_checkpoint(checkpoint_dir / f"run-{run}")
     seconds = time.monotonic() - started
@@ -140,6 +173,7 @@ def _probe(
     recipe: Probe | FineTune | Full,
     source: Activations,
     view: TrainingView,
+    ranks: Ranks,
     *,
     seed: int,
     progress: Progress,
@@ -150,7 +184,7 @@ def _probe(
         return None
     features = []
     for number in range(n_views):
-        features.append(source.features(view.sha256, number))
+        features.append(ranks.gathered(source.features(view.sha256[ranks.share], number), len(view)))
         progress(number + 1, n_views, "views for the linear head")
     return fit_head(
         network.head,

@@ -1,12 +1,15 @@
 """One shape for every backbone: stages of maps, a pool to features, a linear head."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.overrides import TorchFunctionMode
 
 from tasks.errors import ConfigError
 from tasks.training.backbones import BACKBONES, BackboneSpec
@@ -157,13 +160,25 @@ _CUTS: dict[str, Callable[[Any], tuple[list[nn.Module], nn.Module]]] = {
 }
 
 
-class _BatchNormTracer(torch.fx.Tracer):
-    """Follows a network down to its convolutions and batch norms, library-specific ones included."""
+class _Uses(TorchFunctionMode):
+    """Counts how often each tensor of this thread goes into another."""
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Keep whole what folding handles, and everything of torch itself."""
-        leaf = isinstance(m, nn.Conv2d | nn.modules.batchnorm._BatchNorm)
-        return leaf or super().is_leaf_module(m, module_qualified_name)
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[int] = Counter()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call, and note the inputs of what gives a tensor."""
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.counts.update(id(x) for x in (*args, *(kwargs or {}).values()) if isinstance(x, Tensor))
+        return result
 
 
 def fold_batch_norm(network: Network) -> Network:
@@ -175,18 +190,41 @@ def fold_batch_norm(network: Network) -> Network:
     folded = copy.deepcopy(network).eval()
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in folded.stages.modules()):
         return folded
-    graph = _BatchNormTracer().trace(folded.stages)
-    modules = dict(folded.stages.named_modules())
-    for node in graph.nodes:
-        norm = modules.get(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
-            continue
-        before = node.args[0]
-        conv = modules.get(str(before.target)) if before.op == "call_module" else None
-        if isinstance(conv, nn.Conv2d) and len(before.users) == 1:
-            _replace(folded.stages, str(before.target), fuse_conv_bn_eval(conv, cast("Any", norm)))
-            _replace(folded.stages, str(node.target), _after(norm))
+    for conv, norm in _convolutions_with_norm(folded):
+        modules = dict(folded.stages.named_modules())
+        after = modules[norm]
+        _replace(folded.stages, conv, fuse_conv_bn_eval(cast("Any", modules[conv]), cast("Any", after)))
+        _replace(folded.stages, norm, _after(after))
     return folded
+
+
+def _convolutions_with_norm(network: Network) -> list[tuple[str, str]]:
+    """Convolutions whose output goes into one batch norm and nowhere else, and that norm, by name.
+
+    Seen on tensors without data: torch.fx would patch what all threads call, and others may be training.
+    """
+    stages = copy.deepcopy(network.stages).to("meta")
+    uses = _Uses()
+    outputs: dict[int, tuple[str, Tensor]] = {}
+    pairs: list[tuple[str, str, int]] = []
+
+    def convolved(name: str, _: nn.Module, __: object, output: Tensor) -> None:
+        outputs[id(output)] = (name, output)  # held, so that no later tensor gets its id
+        uses.counts[id(output)] = 0  # of earlier tensors that had it
+
+    def normalised(name: str, _: nn.Module, inputs: tuple[Tensor]) -> None:
+        if id(inputs[0]) in outputs:
+            pairs.append((outputs[id(inputs[0])][0], name, id(inputs[0])))
+
+    for name, module in stages.named_modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(partial(convolved, name))
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(partial(normalised, name))
+    side = network.spec.default_size_px
+    with torch.no_grad(), uses:
+        stages(torch.empty((1, 3, side, side), device="meta"))
+    return [(conv, norm) for conv, norm, output in pairs if uses.counts[output] == 1]
 
 
 def _after(norm: nn.Module) -> nn.Module:

@@ -1,6 +1,6 @@
 """Whether an exported graph says what torch says, on real images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tasks.errors import BundleError, ExportError
 from tasks.models.inference import Graph, probabilities
-from tasks.training.graph import VIEWS, StagedNetwork
+from tasks.training.bundle_weights import Family
+from tasks.training.graph import VIEWS
 
 PARITY_LIMIT: Final = 1e-3
 """The largest difference of a probability from torch's that an exported graph may show."""
@@ -32,20 +33,19 @@ def normalised(pixels: NDArray[np.uint8], mean: Sequence[float], std: Sequence[f
     return (images - torch.tensor(mean).view(1, 3, 1, 1)) / torch.tensor(std).view(1, 3, 1, 1)
 
 
-def torch_logits(
-    networks: Mapping[str, StagedNetwork], shared_stages: int, images: Tensor, views: Sequence[str]
-) -> dict[str, NDArray[np.float32]]:
+def torch_logits(family: Family, images: Tensor, views: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """What torch says: each network's logits (N, C), averaged over the views; equal stages are run once.
 
     `images` is float32 (N, 3, S, S), normalised.
     """
+    shared = family.shared_stages
     seen = [(images.transpose(2, 3) if VIEWS[view][0] else images).flip(VIEWS[view][1]) for view in views]
     with torch.inference_mode():
         batch = torch.cat(seen).contiguous(memory_format=torch.channels_last)
-        maps = next(iter(networks.values())).stages[:shared_stages](batch)
+        maps = next(iter(family.networks.values())).stages[:shared](batch)
         found = {}
-        for name, network in networks.items():
-            logits = network.head(network.pool(network.stages[shared_stages:](maps)))
+        for name, network in family.networks.items():
+            logits = network.head(network.pool(network.stages[shared:](maps)))
             found[name] = logits.unflatten(0, (len(views), len(images))).mean(0).numpy()
     return found
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import pickle
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,6 +93,16 @@ def test_images_are_memory_mapped(tmp_path: Path) -> None:
     record = build(workspace, Source(5).items())
     images = open_image_cache(workspace, record, tmp_path)
     assert all(isinstance(shard, np.memmap) for shard in images._shards)
+
+
+def test_another_process_is_sent_the_files_names_not_their_pixels(tmp_path: Path) -> None:
+    source = Source(5)
+    record = build(Workspace(str(tmp_path / "workspace")), source.items())
+    images = open_image_cache(Workspace(str(tmp_path / "workspace")), record, tmp_path)
+    sent = pickle.dumps(images)
+    assert len(sent) < 1000 < images.take(list(source.data)).nbytes
+    received = pickle.loads(sent)  # noqa: S301
+    assert np.array_equal(received.take(list(source.data)), images.take(list(source.data)))
 
 
 def test_a_second_build_decodes_nothing_and_growth_only_what_is_new(

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from tasks.data.images import Preprocessing
 from tasks.models.manifest import BundleFacts, PretrainedWeights
 from tasks.models.training_images import TrainingImages
-from tasks.training.export import MemberNetwork, Normalisation, export_bundle
+from tasks.training.export import MemberNetwork, export_bundle
+from tasks.training.graph_files import NetworkKind
 
 SIZE_PX = 64
 ESTIMATE = {"value": 0.94, "lower": 0.9, "upper": 0.97, "n": 155}
@@ -55,13 +56,13 @@ def export_small_bundle(
         served="average",
         metrics={"recall": ESTIMATE, "specificity": ESTIMATE, "auc": ESTIMATE} if binary else {},
     )
+    kind = NetworkKind(facts.backbone, facts.preprocessing, facts.test_views, (0.5,) * 3, (0.5,) * 3)
     pixels = np.random.default_rng(seed).integers(0, 256, (4, SIZE_PX, SIZE_PX, 3), np.uint8)
     export_bundle(
         folder,
         facts,
-        [MemberNetwork(network.eval(), frozenset({0}))],
-        normalisation=Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        parity_pixels=pixels,
+        [MemberNetwork(network.eval(), kind, frozenset({0}))],
+        parity_pixels={facts.preprocessing: pixels},
         training_images=TrainingImages(images=()),
     )
     return folder

@@ -65,14 +65,14 @@ def retrain(images: Path, workspace: Path, cache: Path, *more: str) -> Done:
 def test_out_of_memory_halves_the_batch_and_says_so(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = Trainer._step
+    gradients = Trainer._gradients
 
     def greedy(self: Trainer, batch: NDArray[np.int64], view: int) -> float:
         if self._state.micro_batch > 2:
             raise torch.OutOfMemoryError("no room on the device")
-        return step(self, batch, view)
+        return gradients(self, batch, view)
 
-    monkeypatch.setattr(Trainer, "_step", greedy)
+    monkeypatch.setattr(Trainer, "_gradients", greedy)
     out = tmp_path / "out.json"
     done = retrain(images, tmp_path / "ws", tmp_path / "cache", "--json", str(out))
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ import fsspec
 import numpy as np
 import onnx
 import pytest
-from bundle_samples import as_png, facts, members, pixels, write_bundle
+from bundle_samples import KIND, as_png, facts, members, pixels, write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,7 +145,9 @@ class TestHonesty:
         bundle, images = load_bundle(exported), pixels(4)
         digests = ["a" * 64, "c" * 64, "e" * 64, "f" * 64]
         copies: list[list[str]] = [[], [], [], ["a" * 64, "c" * 64]]
-        logits, judged = bundle.predict_unseen(images, digests, ["one", "two", "new", "new"], copies)
+        logits, judged = bundle.predict_unseen(
+            {KIND.preprocessing: images}, digests, ["one", "two", "new", "new"], copies
+        )
         each = np.stack([bundle.predict_pixels(images, member) for member in range(3)])
         np.testing.assert_allclose(logits[0], each[0, 0], atol=1e-5)
         np.testing.assert_allclose(logits[1], each[1, 1], atol=1e-5)
@@ -154,7 +156,7 @@ class TestHonesty:
         assert not logits[3].any()
 
     def test_nothing_to_judge(self, exported: Path) -> None:
-        logits, judged = load_bundle(exported).predict_unseen(pixels(0), [], [])
+        logits, judged = load_bundle(exported).predict_unseen({KIND.preprocessing: pixels(0)}, [], [])
         assert (logits.shape, judged.shape) == ((0, 2), (0,))
 
 
@@ -203,7 +205,7 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"schema_version": 2}, "bundle schema 2; this version of Lightbox reads schema 1"),
+            ({"schema_version": 1}, "bundle schema 1; this version of Lightbox reads schema 2"),
             ({"schema_version": None}, "bundle schema None"),
             ({"classes": ["yes"]}, "does not fit the schema: classes"),
             ({"classes": ["yes", "yes"]}, "hold a name twice"),

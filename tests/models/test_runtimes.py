@@ -1,6 +1,8 @@
 """The faster precision says the same within its rounding, and is used only where evaluation accepted it."""
 
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,6 +58,36 @@ def test_it_is_used_only_where_it_was_accepted(
     flags.write_text("flags : fpu avx2\n")
     monkeypatch.setattr(runtimes, "_CPU_FLAGS", flags)
     assert load_bundle(bundle, precision="accepted").precision == "float32"
+
+
+_FIRST_CALLS_AT_ONCE = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+from tasks.models.runtimes import OpenVino
+sys.setswitchinterval(1e-6)
+graph, start = OpenVino(Path(sys.argv[1]), 8), threading.Barrier(8)
+def call():
+    start.wait()
+    graph.run("logits", np.zeros((1, graph.size_px, graph.size_px, 3), np.uint8))
+threads = [threading.Thread(target=call, daemon=True) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join(30)
+sys.exit(any(thread.is_alive() for thread in threads))
+"""
+
+
+@pytest.mark.slow
+def test_the_first_calls_of_a_process_may_come_at_once(exported: Path) -> None:
+    """Without a first call on the thread that loads the graph, a third of such processes hung."""
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-c", _FIRST_CALLS_AT_ONCE, str(exported / "model.onnx")],
+            cwd=Path(__file__).parents[2],
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0
 
 
 def test_a_damaged_graph_is_refused(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_an_explanation_is_drawn_by_those_who_never_saw_the_image(finished: Fini
     )
     row = table.contents.iloc[0]
     (member,) = bundle.members_unseen_by(row["sha256"], row["group"])
-    pixels = album.prepared(row["path"])
+    pixels = album.prepared(row["path"], row["sha256"], row["group"])
     heats = {}
     for index in (None, *(found.index for found in bundle.manifest.members)):
         maps = bundle.class_maps(pixels[None], index)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from bundle_samples import NORMALISATION, SmallNetwork, facts, members, pixels, write_bundle
+from bundle_samples import KIND, SmallNetwork, facts, members, pixels, write_bundle
 from numpy.typing import NDArray
 from torch import nn
 
@@ -18,7 +18,7 @@ from tasks.training.graph import VIEWS
 def torch_class_maps(network: SmallNetwork, images: NDArray[np.uint8], view: str) -> NDArray[np.float32]:
     """Zhou et al. 2016 on one view, turned back; computed apart from the exporter."""
     transposed, reversed_axes = VIEWS[view]
-    scaled = (images / 255.0 - np.array(NORMALISATION.mean)) / np.array(NORMALISATION.std)
+    scaled = (images / 255.0 - np.array(KIND.mean)) / np.array(KIND.std)
     batch = torch.from_numpy(scaled).permute(0, 3, 1, 2).float()
     seen = (batch.transpose(2, 3) if transposed else batch).flip(reversed_axes)
     with torch.no_grad():
@@ -56,7 +56,7 @@ def test_maps_of_rectangles_would_not_hide_a_wrong_turn(tmp_path: Path) -> None:
 def test_a_network_without_a_plain_mean_has_none(tmp_path: Path) -> None:
     network = SmallNetwork(0)
     network.pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(1))
-    write_bundle(tmp_path / "b", [MemberNetwork(network, frozenset({0}))])
+    write_bundle(tmp_path / "b", [MemberNetwork(network, KIND, frozenset({0}))])
     bundle = load_bundle(tmp_path / "b")
     assert bundle.class_maps(pixels(2)) is None
     assert bundle.predict_pixels(pixels(2)).shape == (2, 2)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from bundle_samples import NORMALISATION, SIZE_PX, SmallNetwork, facts, members, pixels, write_bundle
+from bundle_samples import KIND, SIZE_PX, SmallNetwork, facts, members, pixels, write_bundle
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -20,15 +21,16 @@ from tasks.models.inference import probabilities
 from tasks.models.manifest import BundleFacts, PretrainedWeights
 from tasks.models.training_images import TrainingImages
 from tasks.training.bundle_weights import read_weights
-from tasks.training.export import MemberNetwork, Normalisation, export_bundle
+from tasks.training.export import MemberNetwork, export_bundle
 from tasks.training.graph import OPSET, trace
+from tasks.training.graph_files import NetworkKind
 from tasks.training.network import cut, fold_batch_norm, original, spec_of
 from tasks.training.weights import build
 
 
 def torch_logits(network: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What a network says of uint8 (N, S, S, 3), computed apart from the exporter."""
-    scaled = (images / 255.0 - np.array(NORMALISATION.mean)) / np.array(NORMALISATION.std)
+    scaled = (images / 255.0 - np.array(KIND.mean)) / np.array(KIND.std)
     with torch.no_grad():
         found: NDArray[np.float32] = network(torch.from_numpy(scaled).permute(0, 3, 1, 2).float()).numpy()
     return found
@@ -137,9 +139,7 @@ def test_class_maps_stand_where_the_image_is_and_average_to_the_logits(tmp_path:
         network = small(member)
         for view, inverse in zip(views, back, strict=True):
             scaled = torch.from_numpy(np.ascontiguousarray(turned(images, view))).permute(0, 3, 1, 2) / 255
-            normal = (scaled - torch.tensor(NORMALISATION.mean).view(3, 1, 1)) / torch.tensor(
-                NORMALISATION.std
-            ).view(3, 1, 1)
+            normal = (scaled - torch.tensor(KIND.mean).view(3, 1, 1)) / torch.tensor(KIND.std).view(3, 1, 1)
             with torch.no_grad():
                 places = network.head(network.stages(normal).permute(0, 2, 3, 1)).numpy()
             expected.append(turned(places, inverse).transpose(0, 3, 1, 2))
@@ -152,14 +152,17 @@ def test_class_maps_stand_where_the_image_is_and_average_to_the_logits(tmp_path:
 def test_networks_without_places_have_no_class_maps(tmp_path: Path) -> None:
     network = SmallNetwork(0)
     network.pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(1))
-    write_bundle(tmp_path / "b", [MemberNetwork(network, frozenset({0}))])
+    write_bundle(tmp_path / "b", [MemberNetwork(network, KIND, frozenset({0}))])
     assert load_bundle(tmp_path / "b").class_maps(pixels(1)) is None
 
 
 def test_networks_of_different_structure_are_averaged(tmp_path: Path) -> None:
     other = SmallNetwork(1)
     other.pool = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(1))
-    networks = [MemberNetwork(SmallNetwork(1), frozenset({0})), MemberNetwork(other, frozenset({1}))]
+    networks = [
+        MemberNetwork(SmallNetwork(1), KIND, frozenset({0})),
+        MemberNetwork(other, KIND, frozenset({1})),
+    ]
     write_bundle(tmp_path / "b", networks)
     images = pixels(3)
     expected = np.mean([torch_logits(member.network, images) for member in networks], axis=0)
@@ -172,8 +175,7 @@ def test_large_models_keep_their_weights_beside_the_graph(tmp_path: Path) -> Non
         tmp_path / "b",
         facts(),
         networks,
-        normalisation=NORMALISATION,
-        parity_pixels=pixels(4),
+        parity_pixels={KIND.preprocessing: pixels(4)},
         training_images=TrainingImages(images=()),
         embed_limit_bytes=1000,
     )
@@ -203,7 +205,7 @@ def test_weights_can_be_read_back_and_equal_ones_are_kept_once(tmp_path: Path) -
 def test_other_precision_and_training_mode_are_left_as_they_were(tmp_path: Path) -> None:
     network = SmallNetwork(3).bfloat16().train()
     before = copy.deepcopy(network.state_dict())
-    write_bundle(tmp_path / "b", [MemberNetwork(network, frozenset({0}))])
+    write_bundle(tmp_path / "b", [MemberNetwork(network, KIND, frozenset({0}))])
     assert network.training
     assert network.head.weight.dtype == torch.bfloat16
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
@@ -233,7 +235,7 @@ def test_a_graph_that_differs_is_refused_and_nothing_stays(tmp_path: Path) -> No
     network = SmallNetwork(0)
     network.stages.append(Deceptive())
     with pytest.raises(ExportError, match=r"model\.onnx differs from torch by 0\.\d+ .* over 4 images"):
-        write_bundle(tmp_path / "b", [MemberNetwork(network, frozenset({0}))])
+        write_bundle(tmp_path / "b", [MemberNetwork(network, KIND, frozenset({0}))])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -255,7 +257,7 @@ class Roundabout(SmallNetwork):
 
 def test_a_network_of_another_shape_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="more than its stages, pool and head"):
-        write_bundle(tmp_path / "b", [MemberNetwork(Roundabout(0), frozenset({0}))])
+        write_bundle(tmp_path / "b", [MemberNetwork(Roundabout(0), KIND, frozenset({0}))])
 
 
 def test_what_does_not_fit_together_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -266,16 +268,21 @@ def test_what_does_not_fit_together_is_refused_before_any_work(tmp_path: Path) -
             tmp_path / folder,
             said,
             networks,
-            normalisation=NORMALISATION,
-            parity_pixels=images,
+            parity_pixels={KIND.preprocessing: images},
             training_images=TrainingImages(images=()),
         )
 
     (tmp_path / "there").mkdir()
     with pytest.raises(ExportError, match="exists already"):
         attempt(facts(), pixels(1), members(1), "there")
+    with pytest.raises(ExportError, match="another kind of network is served"):
+        attempt(facts(test_views=("hflip",)), pixels(1), members(1))
+    zoomed = replace(members(1)[0], kind=replace(KIND, test_views=("zoom",)))
     with pytest.raises(ExportError, match="test view 'zoom' cannot be exported"):
-        attempt(facts(test_views=("zoom",)), pixels(1), members(1))
+        attempt(facts(test_views=("zoom",)), pixels(1), [zoomed])
+    other = replace(members(1)[0], kind=replace(KIND, backbone="other"))
+    with pytest.raises(ExportError, match="members of different kinds have no average"):
+        attempt(facts(), pixels(1), [*members(1), other])
     with pytest.raises(ExportError, match="0 members"):
         attempt(facts(), pixels(1), [])
     with pytest.raises(ExportError, match="no refit"):
@@ -300,15 +307,15 @@ def test_backbones_of_every_family(tmp_path: Path, name: str) -> None:
     for parameter in second.stages[spec.early_stages :].parameters():
         nn.init.normal_(parameter, parameter.mean().item(), 0.02)
     images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    kind = NetworkKind(name, Preprocessing(size_px=64), ("identity",), spec.mean, spec.std)
     said = facts(classes=("a", "b", "c"), positive_class=None).model_copy(
-        update={"preprocessing": Preprocessing(size_px=64), "backbone": name}
+        update={"preprocessing": kind.preprocessing, "backbone": name}
     )
     manifest = export_bundle(
         tmp_path / "b",
         said,
-        [MemberNetwork(first, frozenset({0})), MemberNetwork(second, frozenset({1}))],
-        normalisation=Normalisation(spec.mean, spec.std),
-        parity_pixels=images,
+        [MemberNetwork(first, kind, frozenset({0})), MemberNetwork(second, kind, frozenset({1}))],
+        parity_pixels={kind.preprocessing: images},
         training_images=TrainingImages(images=()),
     )
     assert max(manifest.parity.values()) < 1e-3
@@ -320,6 +327,8 @@ def test_pretrained_members_on_real_images(tmp_path: Path, brain_mri: Path) -> N
     spec = spec_of("efficientnet_lite0")
     network, weights = build(spec.name, 2)
     network = fold_batch_norm(network)
+    preprocessing, views = Preprocessing(), ("identity", "hflip", "vflip", "rot180")
+    kind = NetworkKind(spec.name, preprocessing, views, spec.mean, spec.std)
     networks = []
     for fold in range(2):
         member = copy.deepcopy(network)
@@ -327,23 +336,19 @@ def test_pretrained_members_on_real_images(tmp_path: Path, brain_mri: Path) -> N
             nn.init.normal_(member.head.weight, std=0.1)
             for parameter in member.stages[5:].parameters():
                 parameter.mul_(1 + 0.02 * torch.randn_like(parameter))
-        networks.append(MemberNetwork(member, frozenset({fold})))
+        networks.append(MemberNetwork(member, kind, frozenset({fold})))
     files = [
         path for path in sorted(brain_mri.glob("*/*")) if path.suffix.lower() in (".jpg", ".jpeg", ".png")
     ]
-    preprocessing = Preprocessing()
     contents = [path.read_bytes() for path in files[::32]]
     images = np.stack([prepare(decode(content).pixels, preprocessing) for content in contents])
-    said = facts(test_views=("identity", "hflip", "vflip", "rot180")).model_copy(
-        update={"preprocessing": preprocessing, "backbone": spec.name}
-    )
+    said = facts(test_views=views).model_copy(update={"preprocessing": preprocessing, "backbone": spec.name})
     said = said.model_copy(update={"weights": PretrainedWeights(**weights.model_dump())})
     manifest = export_bundle(
         tmp_path / "b",
         said,
         networks,
-        normalisation=Normalisation(spec.mean, spec.std),
-        parity_pixels=images,
+        parity_pixels={preprocessing: images},
         training_images=TrainingImages(images=()),
     )
     assert max(manifest.parity.values()) < 1e-4

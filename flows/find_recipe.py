@@ -1,0 +1,88 @@
+"""Find a recipe: the search alone, with the honest figures of what it chose, and nothing published."""
+
+from prefect import flow
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
+from flows.dispatch import fine_tune_where_it_belongs, sleep_after
+from flows.retrain import also_prepared
+from tasks.catalogue import CatalogueSettings, catalogue
+from tasks.chosen import ChosenRecipes, SearchResult
+from tasks.compute import ComputeSettings
+from tasks.data.training_view import plan_members
+from tasks.errors import ConfigError
+from tasks.evaluate import evaluate_bundle
+from tasks.evaluation.metrics import Evaluation
+from tasks.export import export
+from tasks.ingest import ImagesSource, ingest
+from tasks.prepare import prepare
+from tasks.run import open_run
+from tasks.search_settings import SearchSettings
+from tasks.stage import timed_stages
+
+
+class FoundRecipe(BaseModel):
+    """What a search came to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: str = Field(description="Name of the run.")
+    search: SearchResult = Field(description="What was tried, and what was chosen.")
+    evaluation: Evaluation = Field(description="Honest figures of what was chosen.")
+    bundle: str = Field(description="Where the trained model is; it is not published.")
+    seconds: dict[str, float] = Field(description="Wall-clock seconds by stage.")
+
+
+@flow(
+    name="find-recipe",
+    flow_run_name="find-recipe-{dataset.name}",
+    persist_result=False,
+    on_failure=[sleep_after],
+    on_cancellation=[sleep_after],
+    on_crashed=[sleep_after],
+)
+def find_recipe(
+    images: ImagesSource,
+    workspace: WorkspaceLocation,
+    dataset: DataSet,
+    checks: CatalogueSettings = CatalogueSettings(),  # noqa: B008 - frozen
+    training: TrainingSettings = TrainingSettings(),  # noqa: B008 - frozen
+    search: SearchSettings = SearchSettings(mode="on"),  # noqa: B008 - frozen
+    evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - frozen
+    compute: ComputeSettings = ComputeSettings(),  # noqa: B008 - frozen
+    force: bool = False,
+) -> FoundRecipe:
+    """Find the best recipe within a budget, train it and say how good it honestly is.
+
+    Args:
+        images: The images.
+        workspace: Where everything is kept.
+        dataset: What the images are about.
+        checks: Checks, copies and folds.
+        training: The preset that the search begins with, and the device.
+        search: What is tried, and for how long.
+        evaluation: Threshold, and what would be served.
+        compute: Where trainings run, and what is woken for it.
+        force: Run every stage again, also where nothing changed.
+    """
+    run = open_run(workspace.url, workspace.block, dataset.name, force=force)
+    with timed_stages() as timings:
+        listing = ingest(run, images).listing
+        found = catalogue(run, listing, checks, dataset.positive_class)
+        n_members = len(plan_members(found.protocol, found.n_folds))
+        chosen = ChosenRecipes.same(training.recipe(), n_members)
+        pixels = tuple(prepare(run, listing, found, way) for way in chosen.preprocessings)
+        members = fine_tune_where_it_belongs(
+            run, found, chosen, pixels, training, evaluation.served, listing, search, compute
+        )
+        if members.search is None:
+            raise ConfigError("the search left no leaderboard", cure="report this as a defect")
+        bundle = export(run, found, also_prepared(run, listing, found, pixels, members), members)
+        evaluated = evaluate_bundle(run, listing, found, bundle, evaluation.recall_target)
+    return FoundRecipe(
+        run=run.id,
+        search=members.search,
+        evaluation=evaluated.evaluation,
+        bundle=run.open_workspace().uri(bundle.folder),
+        seconds={row.stage: row.seconds for row in timings},
+    )

@@ -1,0 +1,276 @@
+"""The search space: which recipes may be tried, as a person writes it in YAML, and how values become a recipe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import optuna
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.data.images import Preprocessing
+from tasks.errors import ConfigError
+from tasks.training.backbones import BACKBONES, BackboneName
+from tasks.training.recipes import FineTune, Probe
+from tasks.training.transforms import ColorJitter, RandomAffine, RandomTransforms
+from tasks.training.weights import available_weights
+
+Augmentation = Literal["recipe", "light", "strong"]
+"""Random views: as in the preset's recipe, with changes of half, or of twice, the size."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Range(_Frozen):
+    """A range of a number, searched on a logarithmic scale."""
+
+    low: float = Field(gt=0, description="Least value.")
+    high: float = Field(gt=0, description="Greatest value.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class SearchSpace(_Frozen):
+    """What may be tried. A list with one value fixes it."""
+
+    backbones: tuple[BackboneName, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Pretrained networks. Left out: all whose weights are on this machine.",
+    )
+    sizes_px: tuple[int, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Sides of the square that a network is given. Left out: each backbone's own.",
+    )
+    fit: tuple[Literal["letterbox", "squash", "center_crop"], ...] = Field(
+        ("letterbox", "squash"), min_length=1, description="How an image becomes a square."
+    )
+    crop_to_content: tuple[bool, ...] = Field(
+        (True, False), min_length=1, description="Whether flat borders and frames are cut away first."
+    )
+    kinds: tuple[Literal["probe", "fine_tune"], ...] = Field(
+        ("probe", "fine_tune"), min_length=1, description="What may be chosen: a linear head, or fine-tuning."
+    )
+    more_frozen_stages: tuple[int, ...] = Field(
+        (0, 1), min_length=1, description="Stages kept as pretrained, beyond the early ones of a backbone."
+    )
+    learning_rate: Range = Field(Range(low=1e-4, high=1e-3), description="Highest learning rate.")
+    weight_decay: Range = Field(Range(low=1e-3, high=1e-1), description="Weight decay.")
+    label_smoothing: tuple[float, ...] = Field(
+        (0.0, 0.05, 0.1), min_length=1, description="Share of a label spread over all classes."
+    )
+    class_weights: tuple[Literal["none", "sqrt", "balanced"], ...] = Field(
+        ("balanced",), min_length=1, description="Weight of a class in the loss."
+    )
+    augmentation: tuple[Augmentation, ...] = Field(
+        ("recipe",), min_length=1, description="Strength of the random views."
+    )
+    epochs: tuple[int, ...] | None = Field(
+        None, min_length=1, description="Passes over the images. Left out: the preset's."
+    )
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a probe is made of and fine-tuning starts from."""
+
+    backbone: BackboneName
+    preprocessing: Preprocessing
+
+    @property
+    def name(self) -> str:
+        """As in `efficientnet_lite0 224 px letterbox, cropped to content`."""
+        cropped = ", cropped to content" if self.preprocessing.crop_to_content else ""
+        return f"{self.backbone} {self.preprocessing.size_px} px {self.preprocessing.fit}{cropped}"
+
+
+def read_space(path: Path) -> SearchSpace:
+    """Read a search space from YAML.
+
+    Raises:
+        ConfigError: the file cannot be read, or names something unknown or out of bounds.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"search space {path}: {error}", cure="name a readable YAML file") from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"search space {path} holds no settings", cure="write at least one, such as backbones: [resnet18]"
+        )
+    try:
+        return SearchSpace.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"search space {path}: {field}: {first['msg']} (got {first['input']!r})",
+            cure=f"known are {', '.join(SearchSpace.model_fields)}",
+        ) from error
+
+
+def bases_of(space: SearchSpace, root: FineTune) -> tuple[Base, ...]:
+    """Every backbone, size and preprocessing of the space: first each backbone once, cheapest first, then the rest.
+
+    Raises:
+        ConfigError: weights of a named backbone cannot be had, or of none at all.
+    """
+    backbones = space.backbones or _on_this_machine(root)
+    missing = [name for name in backbones if available_weights(name, root.weights) is None]
+    if missing or not backbones:
+        raise ConfigError(
+            f"the search space holds no backbone whose weights can be had ({', '.join(missing) or 'none named'})",
+            cure="`lightbox doctor` lists what can be had; name those, or put the weights into torch's cache",
+        )
+    rounds: dict[tuple[int, bool, str], list[Base]] = {}
+    for name in backbones:
+        own = BACKBONES[name].default_size_px
+        for place, size_px in enumerate(space.sizes_px or (own,)):
+            for fit in space.fit:
+                for crop in space.crop_to_content:
+                    preprocessing = Preprocessing(size_px=size_px, fit=fit, crop_to_content=crop)
+                    rounds.setdefault((place, crop, fit), []).append(Base(name, preprocessing))
+    return tuple(base for some in rounds.values() for base in some)
+
+
+def _on_this_machine(root: FineTune) -> tuple[BackboneName, ...]:
+    """Without a download: by package or torch's cache."""
+    if root.weights.source != "auto":
+        return (root.backbone,)
+    offline = root.weights.model_copy(update={"offline": True})
+    return tuple(
+        spec.name for spec in BACKBONES.values() if available_weights(spec.name, offline) is not None
+    )
+
+
+def probe_of(base: Base, root: FineTune) -> Probe:
+    """A linear head on the features of the images as they are."""
+    return Probe(
+        backbone=base.backbone,
+        weights=root.weights,
+        preprocessing=base.preprocessing,
+        transforms=RandomTransforms(random_horizontal_flip=0.0),
+        views=1,
+    )
+
+
+def starting_values(base: Base, root: FineTune, space: SearchSpace) -> dict[str, Any]:
+    """The preset's own settings on a base, as far as the space allows them: what fine-tuning begins with."""
+    settings = root.optimisation
+    early = BACKBONES[root.backbone].early_stages
+    more = 0 if root.frozen_stages is None else root.frozen_stages - early
+    return within(
+        {
+            "learning_rate": settings.learning_rate,
+            "weight_decay": settings.weight_decay,
+            "label_smoothing": settings.label_smoothing,
+            "class_weights": settings.class_weights,
+            "epochs": settings.epochs,
+            "more_frozen_stages": more,
+            "augmentation": "recipe",
+            "base": base.name,
+        },
+        space,
+        root,
+        [base],
+    )
+
+
+def within(
+    values: Mapping[str, Any], space: SearchSpace, root: FineTune, bases: Sequence[Base]
+) -> dict[str, Any]:
+    """Values of another search, or of a preset, moved into this space; those that are not open in it are left out."""
+    moved = {}
+    for name, open_values in _choices(space, root, bases).items():
+        if isinstance(open_values, Range):
+            moved[name] = min(max(float(values[name]), open_values.low), open_values.high)
+        elif values[name] in open_values:
+            moved[name] = values[name]
+        elif isinstance(values[name], int | float):
+            moved[name] = min(open_values, key=lambda other: abs(other - values[name]))
+        else:
+            moved[name] = open_values[0]
+    return moved
+
+
+def proposed(
+    trial: optuna.Trial, space: SearchSpace, root: FineTune, bases: Sequence[Base]
+) -> dict[str, Any]:
+    """A value for every setting of the space, as the sampler proposes it."""
+    values: dict[str, Any] = {}
+    for name, choices in _choices(space, root, bases).items():
+        if not isinstance(choices, Range):
+            values[name] = trial.suggest_categorical(name, list(choices)) if len(choices) > 1 else choices[0]
+        elif choices.low == choices.high:
+            values[name] = choices.low
+        else:
+            value = trial.suggest_float(name, choices.low, choices.high, log=True)
+            values[name] = min(max(float(f"{value:.2g}"), choices.low), choices.high)
+    return values
+
+
+def recipe_of(values: Mapping[str, Any], root: FineTune, bases: Sequence[Base]) -> FineTune:
+    """The recipe that values stand for, trained once: the preset's repeated trainings are left to what is chosen."""
+    base = next(base for base in bases if base.name == values["base"])
+    spec = BACKBONES[base.backbone]
+    settings = {
+        name: values[name]
+        for name in ("learning_rate", "weight_decay", "label_smoothing", "class_weights", "epochs")
+    }
+    return root.model_copy(
+        update={
+            "backbone": base.backbone,
+            "preprocessing": base.preprocessing,
+            "frozen_stages": min(spec.early_stages + values["more_frozen_stages"], spec.n_stages - 1),
+            "transforms": augmented(root.transforms, values["augmentation"]),
+            "optimisation": root.optimisation.model_copy(update={**settings, "runs": 1}),
+        }
+    )
+
+
+def _choices(space: SearchSpace, root: FineTune, bases: Sequence[Base]) -> dict[str, Range | tuple[Any, ...]]:
+    """What is open, in the order of asking. The base comes last: samplers of two folds, which begin alike and
+    differ in their bases, then agree on all else, and share trainings where they agree on the base too."""
+    return {
+        "learning_rate": space.learning_rate,
+        "weight_decay": space.weight_decay,
+        "label_smoothing": space.label_smoothing,
+        "class_weights": space.class_weights,
+        "epochs": space.epochs or (root.optimisation.epochs,),
+        "more_frozen_stages": space.more_frozen_stages,
+        "augmentation": space.augmentation,
+        "base": tuple(base.name for base in bases),
+    }
+
+
+def augmented(transforms: RandomTransforms, strength: Augmentation) -> RandomTransforms:
+    """The random views with smaller or larger changes; turns and mirrors, which are a matter of meaning, stay."""
+    if strength == "recipe":
+        return transforms
+    factor = 0.5 if strength == "light" else 2.0
+    jitter, affine = transforms.color_jitter, transforms.random_affine
+    return transforms.model_copy(
+        update={
+            "color_jitter": jitter
+            and ColorJitter(
+                brightness=min(1.0, jitter.brightness * factor),
+                contrast=min(1.0, jitter.contrast * factor),
+                saturation=min(1.0, jitter.saturation * factor),
+            ),
+            "random_affine": affine
+            and RandomAffine(
+                degrees=affine.degrees,
+                translate=min(0.5, affine.translate * factor),
+                scale=(1 - (1 - affine.scale[0]) * factor, 1 + (affine.scale[1] - 1) * factor),
+                shear_degrees=affine.shear_degrees,
+            ),
+        }
+    )

@@ -1,0 +1,46 @@
+"""Begin labelling: fix the classes, and remember how it is done."""
+
+from pydantic import Field
+
+from tasks.errors import LabellingError
+from tasks.ingest import GIVEN, ImagesSource, Listing, read_listing
+from tasks.label_connection import document_of
+from tasks.labelling.project import LabellingSettings, ProjectState, check_classes
+from tasks.record import Record
+from tasks.run import Run
+from tasks.stage import stage
+
+
+class Labelling(Record):
+    """How a data set is labelled, with its classes."""
+
+    settings: LabellingSettings = Field(description="The settings; `classes` is filled.")
+    restart: bool = Field(description="Whether the labelling page is put back where it was changed by hand.")
+
+
+@stage("begin-labelling", version=1, reusable=False)
+def begin_labelling(
+    run: Run, source: ImagesSource, listing: Listing, settings: LabellingSettings, restart: bool
+) -> Labelling:
+    """Fix the classes: those named, else those known and those of the labels that came with the images.
+
+    Raises: LabellingError when there are fewer than two, or the labelling is finished and this is no restart.
+    """
+    document = document_of(run)
+    given = {str(label) for label in read_listing(run, listing)[GIVEN].dropna()}
+
+    def begun(state: ProjectState | None) -> ProjectState:
+        if state is not None and state.finished and not restart:
+            raise LabellingError(
+                f"the labelling of {run.name} is finished", cure="`lightbox label start` takes it up again"
+            )
+        known = state.settings.classes if state is not None else ()
+        classes = settings.classes or (*known, *sorted(given - set(known)))
+        check_classes(classes)
+        filled = settings.model_copy(update={"classes": classes})
+        images = {"url": source.url, "block": source.block, "manifest": source.manifest}
+        if state is None:
+            return ProjectState(settings=filled, images=images)
+        return state.model_copy(update={"settings": filled, "images": images, "finished": False})
+
+    return Labelling(settings=document.update(begun).settings, restart=restart)

@@ -1,0 +1,181 @@
+"""Choose tasks: which images people should look at, in which order, and what the machine suggests."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from tasks.data.catalogue_table import typed
+from tasks.ingest import Listing, image_reader, read_listing
+from tasks.label_begin import Labelling
+from tasks.label_pool import Pool, gathered, pool_features, unlike_the_store
+from tasks.label_sources import copies_of_last_catalogue, doubted_by_last_report, logged_images
+from tasks.labelling.assistance import AssistanceFigures, Assistant, train_assistant
+from tasks.labelling.candidates import SUGGESTED, Candidate, find_candidates
+from tasks.labelling.choice import side_by_side, teaching_order, uncertainty
+from tasks.labelling.project import LabellingSettings
+from tasks.labelling.standing import Standing, read_standing
+from tasks.record import FileReference, Record
+from tasks.run import Run, write_file
+from tasks.stage import stage
+
+QUEUE_COLUMNS: Final = {
+    "sha256": "str",
+    "path": "str",
+    "reason": "str",
+    "suggestion": "str",
+    "probability": "float64",
+    "sure": "bool",
+}
+"""Columns of queue.parquet, a row an image to ask about, in order. `suggestion` is the likeliest class, or "" without a
+model; `sure`: it is shown to people."""
+
+
+class TaskQueue(Record):
+    """What is to be asked."""
+
+    queue: FileReference = Field(description="labels/<name>/queue.parquet: " + ", ".join(QUEUE_COLUMNS))
+    contents: int = Field(ge=0, description="Distinct images of the store.")
+    unusable: int = Field(
+        ge=0, description="Of these, images that cannot be decoded; nobody is asked about them."
+    )
+    gone: int = Field(ge=0, description="Contents that people decided on and that the store no longer has.")
+    reasons: dict[str, int] = Field(description="Images to ask about, by reason.")
+    assistance: AssistanceFigures = Field(description="What the machine knows.")
+
+
+@stage("choose-tasks", version=1, reusable=False)
+def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
+    """Find the images to ask about, train on the labels so far, and order the rest by what teaches most."""
+    settings = labelling.settings
+    standing = read_standing(run.open_workspace(), run.name)
+    logged = logged_images(run) if settings.low_confidence else []
+    in_store = set(read_listing(run, listing)["sha256"])
+    strangers = {one.path: one.data for one in logged if one.sha256 not in in_store and one.data is not None}
+    pool = gathered(run, listing, strangers)
+    features, why_none = pool_features(run, pool, assist=settings.assist)
+    found = find_candidates(
+        {sha256: pool.given[sha256] for sha256 in pool.sha256s},
+        pool.paths,
+        standing.verdicts,
+        copies=[*pool.same_pixels(), *copies_of_last_catalogue(run)],
+        suspects=doubted_by_last_report(run) if settings.suspects else (),
+        uncertain=[one.sha256 for one in logged if one.probability < settings.low_confidence],
+        unlike=unlike_the_store(pool, features),
+    )
+    # An image of the log alone is asked about only for a reason of its own.
+    candidates = [one for one in found if one.sha256 in in_store or one.reason != "unlabelled"]
+    trained = _trained(pool, features, why_none, candidates, standing, settings)
+    rows = _ordered(pool, features, candidates, trained, settings)
+    data = io.BytesIO()
+    rows.to_parquet(data, index=False)
+    return TaskQueue(
+        queue=write_file(run.open_workspace(), queue_path(run.name), data.getvalue()),
+        contents=len(in_store),
+        unusable=len(in_store - set(pool.sha256s)),
+        gone=sum(
+            bool(verdict.votes or verdict.reviewed_by) and sha256 not in in_store
+            for sha256, verdict in standing.verdicts.items()
+        ),
+        reasons={str(name): int(count) for name, count in rows["reason"].value_counts(sort=False).items()},
+        assistance=trained.figures if isinstance(trained, Assistant) else trained,
+    )
+
+
+def queue_path(name: str) -> str:
+    """Where the queue of a data set stands below the workspace."""
+    return f"labels/{name}/queue.parquet"
+
+
+def read_queue(run: Run) -> pd.DataFrame:
+    """The last queue with QUEUE_COLUMNS; empty before the first one."""
+    workspace, path = run.open_workspace(), queue_path(run.name)
+    if not workspace.exists(path):
+        return typed(pd.DataFrame(columns=list(QUEUE_COLUMNS)), QUEUE_COLUMNS)
+    return typed(pd.read_parquet(io.BytesIO(workspace.read(path))), QUEUE_COLUMNS)
+
+
+def image_source(run: Run, listing: Listing) -> Callable[[str], bytes]:
+    """Reads an image of the store, or of the endpoint's log, by the path in the queue."""
+    read = image_reader(run, listing)
+    logged = {one.path: one.data for one in logged_images(run) if one.data is not None}
+    return lambda path: logged[path] if path in logged else read(path)
+
+
+def _trained(
+    pool: Pool,
+    features: NDArray[np.float32] | None,
+    why_none: str,
+    candidates: Sequence[Candidate],
+    standing: Standing,
+    settings: LabellingSettings,
+) -> Assistant | AssistanceFigures:
+    """Train on what is labelled and not in question."""
+    asked = {one.sha256 for one in candidates}
+    labels: dict[int, str] = {}
+    for row, sha256 in enumerate(pool.sha256s):
+        came_with = pool.given[sha256]
+        label, _ = standing.label_of(sha256, next(iter(came_with)) if len(came_with) == 1 else None)
+        if label in settings.classes and sha256 not in asked:
+            labels[row] = str(label)
+    if features is None:
+        counts = pd.Series(list(labels.values()), dtype=object).value_counts()
+        told = {name: int(counts.get(name, 0)) for name in settings.classes}
+        return AssistanceFigures(model=None, why_none=why_none, labels=told, precision=settings.precision)
+    rows = np.array(sorted(labels), dtype=np.int64)
+    return train_assistant(
+        features[rows],
+        [labels[int(row)] for row in rows],
+        pool.groups[rows],
+        settings.classes,
+        precision=settings.precision,
+        made="\n".join(pool.sha256s[row] for row in rows),
+    )
+
+
+def _ordered(
+    pool: Pool,
+    features: NDArray[np.float32] | None,
+    candidates: Sequence[Candidate],
+    trained: Assistant | AssistanceFigures,
+    settings: LabellingSettings,
+) -> pd.DataFrame:
+    """The queue: reasons in their order; among unlabelled images first what teaches most, then what is known well."""
+    place = {sha256: row for row, sha256 in enumerate(pool.sha256s)}
+    rows = pd.DataFrame(
+        {
+            "sha256": [one.sha256 for one in candidates],
+            "path": [one.path for one in candidates],
+            "reason": [one.reason for one in candidates],
+            "suggestion": "",
+            "probability": 0.0,
+            "sure": False,
+        }
+    )
+    if features is None or not candidates:
+        return typed(rows, QUEUE_COLUMNS)
+    values = features[[place[one.sha256] for one in candidates]]
+    doubt: NDArray[np.float64] | None = None
+    if isinstance(trained, Assistant):
+        probabilities = trained.probabilities(values)
+        doubt = uncertainty(probabilities)
+        best = probabilities.argmax(axis=1)
+        rows["suggestion"] = [trained.classes[index] for index in best]
+        rows["probability"] = probabilities.max(axis=1)
+        if trained.figures.threshold is not None:
+            rows["sure"] = (rows["probability"] >= trained.figures.threshold) & rows["reason"].isin(SUGGESTED)
+    free = (rows["reason"] == "unlabelled").to_numpy()
+    sure = rows["sure"].to_numpy(np.bool_)
+    ask, known = np.flatnonzero(free & ~sure), np.flatnonzero(sure)
+    order = [np.flatnonzero(~free)]
+    order.append(
+        ask[teaching_order(values[ask], None if doubt is None else doubt[ask], settings.queue_images)]
+    )
+    for name in settings.classes:
+        of_class = known[(rows["suggestion"].to_numpy()[known] == name)]
+        order.append(of_class[side_by_side(values[of_class])])
+    return typed(rows.iloc[np.concatenate(order)].reset_index(drop=True), QUEUE_COLUMNS)

@@ -1,0 +1,95 @@
+"""Decisions about labels: who said what of which image and when; only ever added to, in the workspace's `labels/`."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.data.pool import map_in_order
+from tasks.data.workspace import Workspace
+from tasks.errors import WorkspaceError
+
+Answer = Literal["label", "reject", "skip"]
+THREADS: Final = 8
+
+
+class Decision(BaseModel):
+    """One answer to one image, by its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(min_length=1, description="Its name: the same one met again counts once.")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Digest of the image file's bytes.")
+    path: str = Field(description="Where the image stood, below its store.")
+    answer: Answer = Field(
+        description="label: it is of a class. reject: it is no usable image of any class. skip: not decided."
+    )
+    label: str | None = Field(default=None, description="The class, with the answer label.")
+    by: str = Field(min_length=1, description="The person's name or address, or the model's version.")
+    source: Literal["person", "machine"] = Field(description="What decided.")
+    review: bool = Field(default=False, description="Whether it settles what others disagree on.")
+    time: AwareDatetime = Field(description="When it was decided.")
+    project: str = Field(
+        description="Where it was decided: a labelling project, an import, the command line."
+    )
+    probability: float | None = Field(
+        default=None, ge=0, le=1, description="How sure the machine was; none of a person."
+    )
+    seconds: float | None = Field(default=None, ge=0, description="How long it took, where that is known.")
+
+    @model_validator(mode="after")
+    def _label_with_its_answer(self) -> Self:
+        if (self.label is not None) != (self.answer == "label"):
+            raise ValueError("a label belongs to the answer 'label', and only to it")
+        return self
+
+
+def decision_id(*parts: object) -> str:
+    """A name made from all that tells a decision from any other one."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+class DecisionStore:
+    """The decisions about one data set: JSON lines in `labels/<name>/`, each file written once and never changed."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self._workspace, self._folder = workspace, f"labels/{name}"
+
+    def read(self) -> list[Decision]:
+        """All decisions, the earliest first, each once.
+
+        Raises:
+            WorkspaceError: a file is damaged.
+        """
+        paths = [
+            path
+            for path in self._workspace.list(self._folder)
+            if path.endswith(".jsonl") and path.count("/") == self._folder.count("/") + 1
+        ]
+        found: dict[str, Decision] = {}
+        for path, data in zip(paths, map_in_order(self._workspace.read, paths, THREADS), strict=True):
+            for decision in _parsed(data, self._workspace.uri(path)):
+                found.setdefault(decision.id, decision)
+        return sorted(found.values(), key=lambda decision: (decision.time, decision.id))
+
+    def append(self, decisions: Iterable[Decision]) -> list[Decision]:
+        """Keep those that are not there yet, as one file, whole or not at all; which these were."""
+        known = {decision.id for decision in self.read()}
+        new = list({one.id: one for one in decisions if one.id not in known}.values())
+        if new:
+            digest = hashlib.sha256("\n".join(sorted(decision.id for decision in new)).encode()).hexdigest()
+            lines = "".join(f"{decision.model_dump_json()}\n" for decision in new)
+            self._workspace.write_new(f"{self._folder}/{digest[:32]}.jsonl", lines.encode())
+        return new
+
+
+def _parsed(data: bytes, uri: str) -> Sequence[Decision]:
+    try:
+        return [Decision.model_validate_json(line) for line in data.splitlines() if line]
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise WorkspaceError(
+            f"{uri} holds a line that is no decision ({first['msg']})",
+            cure="restore the file from a copy of the workspace, or remove it: its decisions are lost then",
+        ) from error

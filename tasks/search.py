@@ -1,0 +1,305 @@
+"""Search: find each fold's recipe from networks that never saw the fold, within a budget.
+
+Three rungs. Probes of every backbone, size and preprocessing from kept features; the first epochs of fine-tunings on
+the best of them, with proposed settings; the survivors to their end. Every fold has a search of its own (see
+`tasks.automl.units`), so what its member is reported on has no say in the member's recipe.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+
+from tasks.automl.fold_search import Candidate, FoldSearch
+from tasks.automl.leaderboard import estimated, paired_difference
+from tasks.automl.space import Base, bases_of, probe_of
+from tasks.catalogue import Catalogue
+from tasks.chosen import ChosenRecipes, SearchResult
+from tasks.data.progress import Progress, silent
+from tasks.data.training_view import plan_members
+from tasks.display import displayed_by
+from tasks.errors import ConfigError
+from tasks.fine_tune import TrainingOptions
+from tasks.ingest import Listing
+from tasks.run import Run
+from tasks.search_settings import SearchSettings
+from tasks.search_trainings import FIRST, WHOLE, Trainings
+from tasks.search_trials import leaderboard
+from tasks.stage import progress, stage, timed_stages
+from tasks.training.probe_features import seconds_an_image
+from tasks.training.recipes import FineTune, Probe
+
+PROBING_SHARE = 0.25
+"""Of the budget, after which no further base is probed; each backbone is probed once whatever that takes."""
+
+LEAST_SHARE = 0.25
+"""Of a forward pass through the whole network, what a step costs an image at the least: frozen stages run once a view,
+and a machine that is busy now may be idle later."""
+
+
+@stage("search", version=1)
+def search(
+    run: Run,
+    listing: Listing,
+    found: Catalogue,
+    root: FineTune,
+    settings: SearchSettings,
+    options: TrainingOptions,
+    refit: bool,
+) -> SearchResult:
+    """Choose a recipe for every fold within the budget; see the module's docstring."""
+    report = progress()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with timed_stages(), displayed_by(_silently):
+        return Funnel(run, listing, found, root, settings, options, refit=refit, report=report).result()
+
+
+def _silently(stage: str) -> Progress:  # noqa: ARG001 - the signature is the seam's
+    """The search itself tells how far it is, not each of its many trainings."""
+    return silent
+
+
+class Funnel:
+    """One search, from the probes to the choices."""
+
+    def __init__(
+        self,
+        run: Run,
+        listing: Listing,
+        found: Catalogue,
+        root: FineTune,
+        settings: SearchSettings,
+        options: TrainingOptions,
+        *,
+        refit: bool,
+        report: Any,
+    ) -> None:
+        self._run, self._found = run, found
+        self.root, self._settings, self._options = root, settings, options
+        self._report, self._n_members = report, len(plan_members(found.protocol, found.n_folds)) + refit
+        self.trainings = Trainings(run, listing, found, settings, options)
+        self.bases = bases_of(settings.space, root)
+        self.budget, self.trials = self.trainings.budget, self.trainings.trials
+        earlier = _earlier_choices(run, found)
+        self.searches = {
+            fold: FoldSearch(
+                fold,
+                settings.space,
+                root,
+                sampling=settings.sampling,
+                seed=options.seed,
+                n_bases=settings.bases,
+                earlier=earlier.get(fold, ()),
+            )
+            for fold in self.trainings.folds
+        }
+
+    def result(self) -> SearchResult:
+        """Probe, fine-tune, finish, choose."""
+        self._check_budget()
+        self._probe()
+        if "fine_tune" in self._settings.space.kinds:
+            self._fine_tune()
+            self._finish()
+        choices = self.choices()
+        chosen_for: dict[FineTune | Probe, list[int]] = {}
+        for fold, choice in choices.items():
+            chosen_for.setdefault(self.tried(choice), []).append(fold)
+        rows = leaderboard(
+            self.trials.values(), chosen_for, self._settings.objective, self.trainings.positive
+        )
+        self.trainings.drop_checkpoints(self.trials.values())
+        _remember(self._run, choices)
+        scores = [row.score for row in rows if row.score is not None]
+        objective = self._settings.objective
+        told = json.dumps([row.model_dump(mode="json") for row in rows], indent=1, allow_nan=False)
+        return SearchResult(
+            chosen=self._chosen(choices),
+            leaderboard=tuple(rows),
+            objective=objective,
+            best_score=None if not scores else objective.shown(max(map(objective.shown, scores))),
+            seconds=self.budget.used_seconds,
+            file=self._run.write("search/leaderboard.json", told.encode()),
+        )
+
+    def choices(self) -> dict[int, Candidate | Base]:
+        """What each fold's search would choose now: the best, but the preset where the best is within noise of it.
+
+        The best of many always seems better than it is. So a fold leaves the preset only for what is above it by more
+        than one standard error, on the same contents (Breiman et al. 1984, Classification and Regression Trees, 3.4.3).
+
+        Raises:
+            TrainingError: nothing could be trained for a fold.
+        """
+        return {fold: self._careful(fold, search) for fold, search in self.searches.items()}
+
+    def _careful(self, fold: int, search: FoldSearch) -> Candidate | Base:
+        best, preset = search.choice(), search.preset
+        if preset is None or best == preset:
+            return best
+        of_best, of_preset = (self.trainings.counted(self.tried(one), fold) for one in (best, preset))
+        if {part.sha256 for part in of_best} != {part.sha256 for part in of_preset}:
+            return best
+        objective = self._settings.objective
+        difference, error = paired_difference(objective, of_best, of_preset, self.trainings.positive)
+        return best if difference > error else preset
+
+    def _check_budget(self) -> None:
+        """Refuse a budget in which not one recipe can be fine-tuned, before anything is trained.
+
+        Raises:
+            ConfigError: it is smaller than what one fine-tuning and the members take at the very least.
+        """
+        if "fine_tune" not in self._settings.space.kinds:
+            return
+        base, n = self.bases[0], len(self.trainings.table.contents)
+        rounds = n * len(self.trainings.units(self.trainings.folds)) * self.trainings.first_epochs(self.root)
+        rounds += n * self._n_members * self.root.optimisation.epochs * self.root.optimisation.runs
+        an_image = LEAST_SHARE * seconds_an_image(probe_of(base, self.root), self._options.device)
+        least = rounds * an_image / self._settings.max_concurrent_trials
+        if least > self.budget.seconds:
+            raise ConfigError(
+                f"a search of {self._settings.minutes:g} minutes is too short: one fine-tuning of {base.backbone} for "
+                f"the search and the training of {self._n_members} networks take more than {least / 60:.1f} here",
+                cure=f"give {math.ceil(3 * least / 60)} minutes or more, or use preset fast",
+            )
+
+    def _probe(self) -> None:
+        """Rung 0."""
+        seen: set[str] = set()
+        for base in self.bases:
+            if base.backbone in seen and self.budget.used_seconds > PROBING_SHARE * self.budget.seconds:
+                break
+            seen.add(base.backbone)
+            trial = self.trainings.probe(base, self.root)
+            for fold, search in self.searches.items():
+                search.probed(base, self.trainings.score(trial, fold, 0))
+            self.after_step("probes")
+        for search in self.searches.values():
+            search.close_probing()
+
+    def _fine_tune(self) -> None:
+        """Rung 1: waves of one proposal a fold, or more where many trainings run at once."""
+        begun = 0
+        width = max(
+            1,
+            self._settings.max_concurrent_trials
+            // max(1, len(self.trainings.folds) * self._settings.inner_folds),
+        )
+        units_of_wave = len(self.trainings.units(self.trainings.folds)) * width
+        while self._room_for(units_of_wave * self.budget.expected(FIRST)):
+            proposals: dict[int, list[Candidate]] = {}
+            for fold, search in self.searches.items():
+                left = math.inf if self._settings.max_trials is None else self._settings.max_trials - begun
+                new = search.propose(int(min(width, left)))
+                known = {one.recipe for some in proposals.values() for one in some}
+                begun += len({one.recipe for one in new} - known - set(self.trials))
+                proposals[fold] = new
+            if not any(proposals.values()):
+                return
+            units_of_wave = self.trainings.train(proposals, whole=False)
+            for fold, some in proposals.items():
+                for candidate in some:
+                    trial = self.trials[candidate.recipe]
+                    score = self.trainings.score(trial, fold, self.trainings.first_epochs(candidate.recipe))
+                    self.searches[fold].trained(candidate.recipe, score, whole=False)
+            self.after_step(FIRST)
+
+    def _finish(self) -> None:
+        """Rung 2: each fold's best to their end, rank by rank, as long as there is room."""
+        ranked = {fold: search.survivors(self._settings.survivors) for fold, search in self.searches.items()}
+        keep = {one.recipe for some in ranked.values() for one in some}
+        self.trainings.drop_checkpoints(trial for recipe, trial in self.trials.items() if recipe not in keep)
+        for rank in range(max(map(len, ranked.values()), default=0)):
+            some = {fold: [ranks[rank]] for fold, ranks in ranked.items() if len(ranks) > rank}
+            units = self.trainings.needed(some, whole=True)
+            if not self._room_for(len(units) * self._whole_seconds()):
+                return
+            self.trainings.train(some, whole=True)
+            for fold, [candidate] in some.items():
+                trial = self.trials[candidate.recipe]
+                epochs = candidate.recipe.optimisation.epochs
+                self.searches[fold].trained(
+                    candidate.recipe, self.trainings.score(trial, fold, epochs), whole=True
+                )
+            self.after_step("survivors")
+
+    def _whole_seconds(self) -> float:
+        """What one training to its end is expected to take, with all its epochs."""
+        first = self.budget.expected(FIRST) * self._settings.halving
+        return self.budget.expected(WHOLE, otherwise=first)
+
+    def _room_for(self, seconds: float) -> bool:
+        """Whether a step fits into the budget beside the training of what will be chosen."""
+        members = self._run_seconds() * self.root.optimisation.runs
+        return self.budget.left_seconds > seconds + members
+
+    def _run_seconds(self) -> float:
+        """What training all members once is expected to take: of more images than the networks of the search."""
+        folds = self._found.n_folds
+        whole = max(self._whole_seconds(), self.budget.expected(FIRST) * self._settings.halving)
+        at_once = self._settings.max_concurrent_trials
+        return self._n_members * whole * at_once * (folds - 1) / max(1, folds - 2)
+
+    def _affordable_runs(self) -> int:
+        """As many of the preset's repeated trainings as the rest of the budget holds, at least one."""
+        fitting = int(self.budget.left_seconds / max(self._run_seconds(), 1e-9))
+        return max(1, min(self.root.optimisation.runs, fitting))
+
+    def _chosen(self, choices: Mapping[int, Candidate | Base]) -> ChosenRecipes:
+        """A recipe a member, and of these the one that most folds chose; equal ones by their figure over all folds."""
+        runs = self._affordable_runs()
+        recipes = {fold: self._recipe(choice, runs) for fold, choice in choices.items()}
+        plans = plan_members(self._found.protocol, self._found.n_folds)
+        members = tuple(
+            recipes[min(plan.held_out)] if len(recipes) > 1 else recipes[self.trainings.folds[0]]
+            for plan in plans
+        )
+
+        def worth(recipe: FineTune | Probe) -> tuple[int, float]:
+            tried = next(fold for fold, other in recipes.items() if other == recipe)
+            trial = self.trials[self.tried(choices[tried])]
+            score = estimated(
+                self._settings.objective, trial.all_answers, self.trainings.positive, resamples=1
+            )[0]
+            return sum(other == recipe for other in recipes.values()), score
+
+        return ChosenRecipes(members=members, served=max(dict.fromkeys(recipes.values()), key=worth))
+
+    def tried(self, choice: Candidate | Base) -> FineTune | Probe:
+        """The recipe of which a choice's networks were trained."""
+        return probe_of(choice, self.root) if isinstance(choice, Base) else choice.recipe
+
+    def _recipe(self, choice: Candidate | Base, runs: int) -> FineTune | Probe:
+        """What a member is trained by: with the preset's repeated trainings, as far as there is time."""
+        recipe = self.tried(choice)
+        if isinstance(recipe, Probe):
+            return recipe
+        return recipe.model_copy(
+            update={"optimisation": recipe.optimisation.model_copy(update={"runs": runs})}
+        )
+
+    def after_step(self, what: str) -> None:
+        """Tell how far the search is."""
+        done, total = int(self.budget.used_seconds), int(self.budget.seconds)
+        self._report(min(done, total), total, f"seconds; {what}, {len(self.trials)} recipes tried")
+
+
+def _earlier_choices(run: Run, found: Catalogue) -> dict[int, list[Mapping[str, Any]]]:
+    """What the last search of this data set chose for each fold, by networks that never saw the fold."""
+    workspace = run.open_workspace()
+    files = sorted(workspace.list(f"searches/{run.name}"))
+    if not files:
+        return {}
+    kept = json.loads(workspace.read(files[-1]))
+    return {int(fold): [values] for fold, values in kept.items() if int(fold) < found.n_folds}
+
+
+def _remember(run: Run, choices: Mapping[int, Candidate | Base]) -> None:
+    """Keep each fold's choice for the next search to begin with."""
+    tuned = {fold: dict(choice.values) for fold, choice in choices.items() if isinstance(choice, Candidate)}
+    if tuned:
+        path = f"searches/{run.name}/{run.id}.json"
+        run.open_workspace().write(path, json.dumps(tuned, indent=1).encode())

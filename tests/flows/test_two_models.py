@@ -1,0 +1,244 @@
+"""Two models: one of members whose recipes differ, from the images to the report, and one to compare it with."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from main_job import Done, lightbox
+from playwright import sync_api
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
+
+from flows.config import TrainingSettings
+from flows.fine_tune import NO_AVERAGE, fine_tune, read_trained
+from tasks.audit import audit
+from tasks.catalogue import Catalogue, CatalogueSettings, catalogue
+from tasks.chosen import ChosenRecipes
+from tasks.data.demo import DemoSummary
+from tasks.data.images import Preprocessing, decode
+from tasks.data.images import prepare as prepared
+from tasks.decide import decide_promotion
+from tasks.evaluate import EvaluatedBundle, evaluate_bundle
+from tasks.evaluation.gate import GateSettings
+from tasks.export import ExportedBundle, export
+from tasks.fine_tune import TrainedMembers, load_network
+from tasks.ingest import ImagesSource, Listing, ingest
+from tasks.models.bundle import load_bundle
+from tasks.models.manifest import amend, read_folder, sha256_of
+from tasks.prepare import prepare
+from tasks.promote import publish
+from tasks.report import report
+from tasks.run import Run, open_run
+from tasks.stage import timed_stages
+from tasks.training.backbones import BACKBONES
+from tasks.training.recipes import Probe, WeightsChoice
+
+pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+SMALL = Probe(
+    backbone="resnet18",
+    weights=WeightsChoice(source="none"),
+    preprocessing=Preprocessing(size_px=64, fit="squash", crop_to_content=False),
+    views=1,
+    inner_folds=2,
+)
+LARGE = Probe(
+    backbone="efficientnet_lite0",
+    weights=WeightsChoice(source="none"),
+    preprocessing=Preprocessing(size_px=96),
+    test_views=("identity", "hflip"),
+    views=1,
+    inner_folds=2,
+)
+MEMBERS = (SMALL, LARGE, SMALL)
+
+
+class Went:
+    """One run as far as its report."""
+
+    def __init__(self, demo: DemoSummary, folder: Path) -> None:
+        self.demo, self.cache = demo, folder / "cache"
+        self.run: Run = open_run(str(folder / "ws"), None, "small")
+        self.listing: Listing = ingest(self.run, ImagesSource(url=str(demo.images))).listing
+        checks = CatalogueSettings(n_folds=3, protocol="cross_validation")
+        self.found: Catalogue = catalogue(self.run, self.listing, checks, "yes")
+        chosen = ChosenRecipes(members=MEMBERS, served=LARGE)
+        pixels = tuple(prepare(self.run, self.listing, self.found, way) for way in chosen.preprocessings)
+        self.trained: TrainedMembers = fine_tune.fn(
+            self.run, self.found, chosen, pixels, TrainingSettings(device="cpu"), "average"
+        )
+        self.bundle: ExportedBundle = export(self.run, self.found, pixels, self.trained)
+        self.evaluated: EvaluatedBundle = evaluate_bundle(
+            self.run, self.listing, self.found, self.bundle, 0.95
+        )
+        verdict = decide_promotion(self.run, self.listing, self.found, self.evaluated, GateSettings())
+        version = publish(self.run, self.bundle, self.evaluated)
+        with timed_stages():
+            page = report(
+                *(self.run, self.listing, self.found, audit(self.run, self.found), self.trained, self.bundle),
+                *(self.evaluated, verdict, version, None),
+            )
+        self.page = self.run.open_workspace().read(page.page.path).decode()
+        another = open_run(str(folder / "ws"), None, "small")
+        same = ChosenRecipes.same(SMALL, len(MEMBERS))
+        members = fine_tune.fn(another, self.found, same, pixels, TrainingSettings(device="cpu"), "average")
+        bundle = export(another, self.found, pixels, members)
+        publish(another, bundle, evaluate_bundle(another, self.listing, self.found, bundle, 0.95))
+
+    def compare(self, first: str, second: str, *more: str) -> Done:
+        """`lightbox compare` on the images that both were trained on."""
+        where = ("--images", self.demo.images, "--workspace", self.run.workspace, "--name", "small")
+        return lightbox("compare", first, second, *where, "--folds", "3", *more, cache=self.cache)
+
+
+@pytest.fixture(scope="module")
+def went(small_demo: DemoSummary, tmp_path_factory: pytest.TempPathFactory) -> Went:
+    folder = tmp_path_factory.mktemp("recipes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIGHTBOX_CACHE", str(folder / "cache"))
+        return Went(small_demo, folder)
+
+
+def test_a_refit_of_the_overall_choice_is_served_and_said(went: Went) -> None:
+    assert [member.recipe for member in went.trained.members] == list(MEMBERS)
+    assert (went.trained.served, went.trained.served_recipe) == ("refit", LARGE)
+    assert [note for note in went.trained.all_notes if NO_AVERAGE in note] == [f"refit: {NO_AVERAGE}"]
+    assert read_trained(went.run) == went.trained
+    manifest = load_bundle(went.run.open_workspace().uri(went.bundle.folder)).manifest
+    assert (manifest.served, manifest.backbone) == ("refit", LARGE.backbone)
+    assert manifest.preprocessings == (LARGE.preprocessing, SMALL.preprocessing)
+    assert [(member.backbone, member.test_views) for member in manifest.members] == [
+        (recipe.backbone, recipe.test_views) for recipe in MEMBERS
+    ]
+    assert max(manifest.parity.values()) < 1e-3
+
+
+def test_figures_are_those_of_unseen_members_each_on_its_own_pixels(went: Went) -> None:
+    data = went.run.open_workspace().read(went.evaluated.predictions.path)
+    rows = pd.read_parquet(io.BytesIO(data))
+    assert went.evaluated.evaluation.n == len(rows) == 59
+    for fold in range(3):
+        some = rows[rows["fold"] == fold]
+        said = [_said_in_torch(went, fold, path) for path in some["path"][:6]]
+        chance = some["probability_yes"].to_numpy()[:6]
+        temperatures = np.array(said) / np.log(chance / (1 - chance))
+        assert temperatures.min() > 0
+        np.testing.assert_allclose(temperatures, temperatures[0], rtol=2e-3)
+
+
+def _said_in_torch(went: Went, fold: int, path: str) -> float:
+    """How much the member that held out the fold leans towards "yes"."""
+    recipe = MEMBERS[fold]
+    spec = BACKBONES[recipe.backbone]
+    network = load_network(went.run, went.trained.members[fold], 2)
+    pixels = prepared(decode((went.demo.images / path).read_bytes()).pixels, recipe.preprocessing)
+    scaled = (pixels / 255.0 - np.array(spec.mean)) / np.array(spec.std)
+    seen = [scaled, scaled[:, ::-1]] if "hflip" in recipe.test_views else [scaled]
+    with torch.no_grad():
+        no, yes = network(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2).float()).mean(0).tolist()
+    return float(yes - no)
+
+
+def test_the_report_says_which_recipe_each_member_has(went: Went) -> None:
+    assert "Recipe of member 0" in went.page and "Recipe of refit" in went.page
+    assert "backbone resnet18" in went.page and "preprocessing size px 64" in went.page
+    assert NO_AVERAGE in went.page.replace("&#39;", "'")
+
+
+def test_two_models_are_compared_on_what_neither_saw(went: Went, tmp_path: Path) -> None:
+    done = went.compare("v1", "small/v2", "--json", str(tmp_path / "out.json"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    said, predictions = found["comparison"], found["predictions"]["path"]
+    rows = pd.read_parquet(Path(went.run.workspace) / predictions)
+    assert said["n"] == len(rows) == found["images"] == 59
+    assert said["n_groups"] == rows["group"].nunique() < 59
+    right = {}
+    for side in ("first", "second"):
+        auc = roc_auc_score(rows["label"] == "yes", rows[f"{side}_probability_yes"])
+        assert found[f"{side}_evaluation"]["auc"]["value"] == pytest.approx(auc, abs=1e-9)
+        right[side] = rows[f"{side}_predicted"] == rows["label"]
+    votes = np.sign((right["second"].astype(int) - right["first"].astype(int)).groupby(rows["group"]).sum())
+    better, worse = int((votes > 0).sum()), int((votes < 0).sum())
+    assert said["p_value"] == pytest.approx(binomtest(better, better + worse).pvalue)
+    assert 0 <= said["auc_p_value"] <= 1
+    assert said["only_champion_right"] == int((right["first"] & ~right["second"]).sum())
+    first, second = (rows[f"{side}_probability_yes"] for side in ("first", "second"))
+    alike = (first > 0.5) == (second > 0.5)
+    assert alike[rows["fold"] != 1].all(), "members 0 and 2 are the same networks in both, temperatures apart"
+    assert "DeLong p" in done.stderr and "small v2" in done.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install -y chromium")
+def test_the_page_fits_a_desktop_and_a_phone(went: Went, tmp_path: Path) -> None:
+    done = went.compare("small/v1", "v2", "--json", str(tmp_path / "out.json"), "--quiet")
+    assert done.returncode == 0, done.stderr
+    uri = Path(json.loads((tmp_path / "out.json").read_text())["uri"]).as_uri()
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        for width, height in ((1280, 1000), (390, 844)):
+            page: Any = browser.new_page(viewport={"width": width, "height": height})
+            asked: list[str] = []
+            page.on("request", lambda request, asked=asked: asked.append(request.url.split(":")[0]))
+            page.goto(uri)
+            assert set(asked) <= {"file", "data"} and asked.count("file") == 1
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert page.locator("svg.plot").count() == 3
+            assert page.get_by_text("Which is better").bounding_box()["y"] < height
+        browser.close()
+
+
+def test_what_every_member_saw_is_left_out_with_its_copies(went: Went, tmp_path: Path) -> None:
+    """A bundle elsewhere whose members all learnt from the images of fold 0."""
+    bundle = tmp_path / "elsewhere"
+    shutil.copytree(Path(went.run.workspace) / "models" / "small" / "v2", bundle)
+    seen = json.loads((bundle / "training_images.json").read_text())
+    fold_0 = [image for image in seen["images"] if image["fold"] == 0]
+    (one,) = fold_0[:1]
+    for image in seen["images"]:
+        if image["group"] == one["group"]:
+            image["members"] = [0, 1, 2]
+    (bundle / "training_images.json").write_text(json.dumps(seen))
+    manifest = read_folder(bundle)
+    amend(
+        bundle, files={**manifest.files, "training_images.json": sha256_of(bundle / "training_images.json")}
+    )
+    done = went.compare("v1", str(bundle), "--json", str(tmp_path / "out.json"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    rows = pd.read_parquet(Path(went.run.workspace) / found["predictions"]["path"])
+    gone = 59 - len(rows)
+    assert one["sha256"] not in set(rows["sha256"]) and gone >= 1
+    assert (found["unseen_by_first"], found["unseen_by_second"]) == (59, 59 - gone)
+    for image in seen["images"]:
+        image["members"] = [0, 1, 2]
+    (bundle / "training_images.json").write_text(json.dumps(seen))
+    amend(
+        bundle, files={**manifest.files, "training_images.json": sha256_of(bundle / "training_images.json")}
+    )
+    refused = went.compare("v1", str(bundle))
+    assert refused.returncode == 2 and "no image of no, yes among the 0" in refused.stderr.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "more", "said"),
+    [
+        ("v1", "small/v1", (), "both models are"),
+        ("v1", "v7", (), "small has no v7"),
+        ("v1", "champion", (), "small has no champion yet"),
+        ("v1", "/nowhere/at/all", (), "no bundle at"),
+        ("v1", "v2", ("--recall-target", "1"), "give a share above 0 and below 1"),
+    ],
+)
+def test_what_cannot_be_compared(
+    went: Went, first: str, second: str, more: tuple[str, ...], said: str
+) -> None:
+    done = went.compare(first, second, *more)
+    assert done.returncode == 2 and said in done.stderr

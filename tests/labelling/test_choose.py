@@ -1,0 +1,142 @@
+"""What is asked follows from the store, the last report and the log of the endpoint; damaged images are left out."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from deployments.endpoint.log_shipping import SCHEMA
+from tasks.errors import LabellingError
+from tasks.evaluation.suspects import SUSPECT_COLUMNS
+from tasks.ingest import ImagesSource, ingest
+from tasks.label_begin import begin_labelling
+from tasks.label_choose import TaskQueue, choose_tasks, read_queue
+from tasks.labelling.project import LabellingSettings
+from tasks.record import StageUse
+from tasks.run import Run, open_run
+
+SETTINGS = LabellingSettings(assist=False)
+
+
+def png(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "PNG")
+    return data.getvalue()
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two labelled images of each class, one unlabelled, one under two names and labels, one that is no image."""
+    folder = tmp_path / "images"
+    for name, data in {
+        "no/1.png": png(1),
+        "no/2.png": png(2),
+        "yes/3.png": png(3),
+        "yes/4.png": png(4),
+        "5.png": png(5),
+        "no/6.png": png(6),
+        "yes/6 again.png": png(6),
+        "damaged.png": png(7)[:200],
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def chosen(
+    run: Run, images: Path, settings: LabellingSettings = SETTINGS
+) -> tuple[TaskQueue, dict[str, str]]:
+    source = ImagesSource(url=str(images))
+    listing = ingest(run, source).listing
+    found = choose_tasks(run, listing, begin_labelling(run, source, listing, settings, False))
+    queue = read_queue(run)
+    return found, dict(zip(queue["path"], queue["reason"], strict=True))
+
+
+def test_unlabelled_and_conflicting_images_are_asked_about_and_damaged_ones_not(
+    images: Path, tmp_path: Path
+) -> None:
+    found, reasons = chosen(open_run(str(tmp_path / "ws"), None, "set"), images)
+    assert reasons == {"no/6.png": "conflict", "5.png": "unlabelled"}
+    assert (found.contents, found.unusable, found.gone) == (7, 1, 0)
+    assert found.assistance.labels == {"no": 2, "yes": 2}
+    assert found.assistance.why_none == "assistance is switched off"
+
+
+def test_what_the_last_report_of_this_data_set_doubts_is_asked_about(images: Path, tmp_path: Path) -> None:
+    run = open_run(str(tmp_path / "ws"), None, "set")
+    workspace = run.open_workspace()
+    for number, (name, data) in enumerate([("set", png(1)), ("set", png(3)), ("other", png(4))]):
+        frame = pd.DataFrame([["?", sha(data), "no", "yes", 0.1, 1]], columns=SUSPECT_COLUMNS)
+        path = f"runs/{number}/suspects.parquet"
+        workspace.write(path, frame.to_parquet(index=False))
+        use = StageUse(name=name, stage="report", entry="stages/report/1.json", files=(path,), reused=False)
+        workspace.write(f"runs/{number}/stages/report-0.json", use.model_dump_json().encode())
+    _, reasons = chosen(run, images)
+    assert reasons["yes/3.png"] == "suspect" and "no/1.png" not in reasons and "yes/4.png" not in reasons
+    _, reasons = chosen(run, images, SETTINGS.model_copy(update={"suspects": False}))
+    assert "suspect" not in reasons.values()
+
+
+def test_what_the_endpoint_was_unsure_of_is_asked_about(images: Path, tmp_path: Path) -> None:
+    run = open_run(str(tmp_path / "ws"), None, "set")
+    fresh, sure, known = png(20), png(21), png(1)
+
+    def row(data: bytes, probability: float, **more: Any) -> dict[str, Any]:
+        facts = {
+            "time": 0,
+            "request_id": "1",
+            "deployment": "blue",
+            "version": "v1",
+            "label": "yes",
+            "seconds": 0.1,
+        }
+        judged = {"classes": ["no", "yes"], "probabilities": [1 - probability, probability], "rejected": None}
+        return facts | judged | {"sha256": sha(data), "mirrored": False, "image": data} | more
+
+    rows = [
+        row(fresh, 0.55),
+        row(sure, 0.95),
+        row(known, 0.55),
+        row(png(22), 0.55, mirrored=True),
+        row(png(23), 0.55, rejected="too_small"),
+        row(png(24), 0.55, image=None),
+        row(png(5), 0.6),
+    ]
+    data = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), data)
+    run.open_workspace().write("endpoint-log/set/2026-01-01/10.parquet", data.getvalue())
+    _, reasons = chosen(run, images)
+    assert reasons == {
+        "no/6.png": "conflict",
+        "5.png": "uncertain",
+        f"endpoint-log/{sha(fresh)}": "uncertain",
+    }
+    _, reasons = chosen(run, images, SETTINGS.model_copy(update={"low_confidence": 0.0}))
+    assert reasons == {"no/6.png": "conflict", "5.png": "unlabelled"}
+
+
+def test_classes_are_those_of_the_data_and_grow_with_them(images: Path, tmp_path: Path) -> None:
+    run = open_run(str(tmp_path / "ws"), None, "set")
+    source = ImagesSource(url=str(images))
+    first = begin_labelling(run, source, ingest(run, source).listing, SETTINGS, False)
+    assert first.settings.classes == ("no", "yes")
+    (images / "maybe").mkdir()
+    (images / "maybe" / "8.png").write_bytes(png(8))
+    grown = begin_labelling(run, source, ingest(run, source).listing, SETTINGS, False)
+    assert grown.settings.classes == ("no", "yes", "maybe"), "keys stay where they are"
+    with pytest.raises(LabellingError, match="cannot be asked for"):
+        named = SETTINGS.model_copy(update={"classes": ("one",)})
+        begin_labelling(run, source, ingest(run, source).listing, named, False)
