@@ -28,7 +28,7 @@ def ledgers(grown: Grown) -> list[FoldLedger]:
 def used_record(grown: Grown, half_year: HalfYear, stage: str) -> dict[str, Any]:
     """The record that a stage of a retrain handed on."""
     use = json.loads(
-        (grown.workspace / "runs" / half_year.result.run / "stages" / f"{stage}.json").read_text()
+        next((grown.workspace / "runs" / half_year.result.run / "stages").glob(f"{stage}-*.json")).read_text()
     )
     record: dict[str, Any] = json.loads((grown.workspace / use["entry"]).read_text())["record"]
     return record
