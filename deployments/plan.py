@@ -40,6 +40,9 @@ ENVIRONMENT = {
 """Of every run's process: heartbeats often enough to find dead runs, our modules' log records in the UI, and OpenMP
 threads that sleep instead of spin."""
 
+JOB_VARIABLES = {"env": ENVIRONMENT, "stream_output": False}
+"""A process that writes to its worker's console dies at the first line after the worker has; the UI has the logs."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -177,7 +180,7 @@ def _wanted(row: Deployment, flow: Flow[..., Any]) -> dict[str, Any]:
         "description": row.description,
         "tags": sorted(row.tags),
         "parameters": row.parameters,
-        "job_variables": {"env": ENVIRONMENT},
+        "job_variables": JOB_VARIABLES,
         "concurrency_limit": row.concurrency_limit,
         "collision_strategy": None
         if row.concurrency_limit is None

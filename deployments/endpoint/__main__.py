@@ -42,6 +42,9 @@ def serve(
         Share, Parameter(help="Share of requests that the challenger judges too, for the log only.")
     ] = 0.0,
     poll_seconds: Annotated[float, Parameter(help="Pause between looks for a new champion.")] = 10.0,
+    wait_for_champion: Annotated[
+        bool, Parameter(negative=(), help="Start without a champion, and serve once one is promoted.")
+    ] = False,
     drain_seconds: Annotated[
         float, Parameter(help="After SIGTERM: time in which requests are still taken.")
     ] = 2.0,
@@ -80,6 +83,7 @@ def serve(
             challenger_percent=challenger_percent,
             mirror_percent=mirror_percent,
             poll_seconds=poll_seconds,
+            wait_for_champion=wait_for_champion,
             drain_seconds=drain_seconds,
             log=LogSettings(sampling=log_sampling, images=log_images, max_disk_mib=log_max_disk_mib)
             if log

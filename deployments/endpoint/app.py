@@ -61,7 +61,7 @@ class Endpoint:
         """Load the champion and begin to watch for the next one.
 
         Raises:
-            LightboxError: there is none that verifies.
+            LightboxError: there is none that verifies, and the settings do not say to wait for one.
         """
         self.champion.start()
         self.champion.watch()
@@ -139,8 +139,10 @@ class Endpoint:
         del request
         model = self.champion.model("champion")
         if model is None or self.lifecycle.draining:
-            status = "draining" if self.lifecycle.draining else "loading"
-            return JsonResponse({"status": status}, 503, {"retry-after": "5"})
+            reason = self.champion.missing
+            status = "draining" if self.lifecycle.draining else "waiting" if reason else "loading"
+            facts = {"status": status, **({"reason": reason} if status == "waiting" else {})}
+            return JsonResponse(facts, 503, {"retry-after": "5"})
         return JsonResponse({"status": "ready", "model_version": model.version})
 
     async def openapi(self, request: Request) -> Response:

@@ -46,6 +46,7 @@ class Champion:
         self._models: dict[Deployment, ServedModel] = {}
         self._refused: dict[str, float] = {}
         self._up: bool | None = None
+        self._in_the_way: LightboxError | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -58,20 +59,32 @@ class Champion:
         """What a deployment serves at this moment."""
         return self._models.get(deployment)
 
+    @property
+    def missing(self) -> str | None:
+        """Why there is no champion to serve; None where there is one, or nobody has looked yet."""
+        if "champion" in self._models or self._in_the_way is None:
+            return None
+        return self._in_the_way.message
+
     def start(self) -> None:
         """Take the champion into service; from this machine's copy when the workspace is away.
 
         Raises:
-            LightboxError: neither the registry nor this machine has a champion that verifies.
+            LightboxError: neither the registry nor this machine has a champion that verifies, and the settings
+                do not say to wait for one.
         """
         problem = self.look()
         if "champion" not in self._models:
             self._serve_last_good()
         if "champion" not in self._models:
-            raise problem or RegistryError(
+            problem = problem or RegistryError(
                 f"{self._workspace.url} has no champion of {self._settings.name!r}",
                 cure="train and promote one: lightbox retrain, lightbox models promote",
             )
+            if not self._settings.wait_for_champion:
+                raise problem
+            self._in_the_way = problem
+            logger.warning("waiting for a champion: %s", problem.message)
 
     def watch(self) -> None:
         """Look for new versions from now on, in the background."""
@@ -86,6 +99,10 @@ class Champion:
 
     def look(self) -> LightboxError | None:
         """Look once for new versions and take them into service; what was in the way, if anything was."""
+        self._in_the_way = self._looked()
+        return self._in_the_way
+
+    def _looked(self) -> LightboxError | None:
         try:
             aliases = self._aliases()
         except LightboxError as error:

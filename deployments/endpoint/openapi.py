@@ -157,7 +157,7 @@ def _get(
 
 def _ready() -> dict[str, Any]:
     found = _get("Whether requests are answered", "Health", [{}], ("403",))
-    found["responses"]["503"] = _ok(_ref("Health")) | {"description": "Loading, or about to stop."}
+    found["responses"]["503"] = _ok(_ref("Health")) | {"description": "Loading, waiting or about to stop."}
     return found
 
 
@@ -319,7 +319,12 @@ def _schemas(classes: Sequence[str], limits: Limits) -> dict[str, Any]:
         ),
         "Models": _object({"champion": model, "challenger": model}),
         "Health": _object(
-            {"status": {"enum": ["live", "ready", "loading", "draining"]}, "model_version": text}, ("status",)
+            {
+                "status": {"enum": ["live", "ready", "loading", "waiting", "draining"]},
+                "model_version": text,
+                "reason": text,
+            },
+            ("status",),
         ),
         "Document": {"type": "object"},
         "Problem": _object(

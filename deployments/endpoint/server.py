@@ -38,7 +38,7 @@ def serve(settings: ServeSettings) -> None:
 
     Raises:
         ConfigError: the address cannot be had, or no key is set and other machines could reach it.
-        LightboxError: there is no champion that verifies.
+        LightboxError: there is no champion that verifies, and the settings do not say to wait for one.
     """
     _log_to_stderr()
     keys = KeyRing(settings.key_file)

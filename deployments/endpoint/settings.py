@@ -94,6 +94,9 @@ class ServeSettings(_Frozen):
     poll_seconds: float = Field(
         default=10, gt=0, le=3600, description="Pause between looks for a new champion."
     )
+    wait_for_champion: bool = Field(
+        default=False, description="Start without a champion, and serve once one is promoted."
+    )
     drain_seconds: float = Field(
         default=2,
         ge=0,

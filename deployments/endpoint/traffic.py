@@ -39,7 +39,8 @@ def route(
             raise Refusal(400, "unknown_deployment", f"served are: {served}", field=HEADER)
         return Route(named, model, None)
     if first is None:
-        raise Refusal(503, "not_ready", "no model is loaded yet", headers={"retry-after": "5"})
+        why = champion.missing or "no model is loaded yet"
+        raise Refusal(503, "not_ready", why, headers={"retry-after": "5"})
     if second is None:
         return Route("champion", first, None)
     if random.uniform(0, 100) < (challenger_percent or 0):  # noqa: S311 not a secret

@@ -139,6 +139,27 @@ def test_a_restart_without_the_workspace_serves_the_last_good_version(
         assert version(found) == "v2"
 
 
+def test_without_a_champion_it_waits_where_it_is_told_to_and_says_why(
+    settings: Settings, bundles: list[Path], tmp_path: Path
+) -> None:
+    root = tmp_path / "empty"
+    registry = Registry(Workspace(str(root)))
+    waiting = settings(workspace=str(root), wait_for_champion=True, poll_seconds=0.1)
+    with live(waiting) as found:
+        assert found.client.get("/health/live").status == 200
+        ready = found.client.get("/health/ready")
+        assert (ready.status, ready.json["status"]) == (503, "waiting")
+        assert "has no champion of 'slices'" in ready.json["reason"]
+        refused = found.client.predict(picture())
+        assert (refused.status, refused.error["code"]) == (503, "not_ready")
+        for path in ("/", "/docs", "/openapi.json", "/metrics", "/model"):
+            assert found.client.get(path).status == 200, path
+        registry.publish(bundles[0])
+        registry.promote("slices", "v1", REASON)
+        wait_until(lambda: found.client.get("/health/ready").status == 200)
+        assert version(found) == "v1"
+
+
 def test_a_damaged_copy_is_not_served(settings: Settings, workspace: Path, tmp_path: Path) -> None:
     with live(settings()):
         pass
