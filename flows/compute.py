@@ -25,7 +25,8 @@ def compute_start(
         ready_within_seconds: The run fails when no worker is online after this time.
     """
     deadline = time.monotonic() + ready_within_seconds
-    driver_of(pool, driver).start()
+    machines = driver_of(pool, driver)
+    machines.start()
     while not (workers := online_workers(pool)):
         if time.monotonic() > deadline:
             raise ComputeUnavailable(
@@ -33,6 +34,7 @@ def compute_start(
                 cure=f"look at the machine, or start a worker with `prefect worker start --pool {pool}`",
             )
         time.sleep(POLL_SECONDS)
+        machines.start()
     return workers
 
 

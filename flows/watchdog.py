@@ -23,6 +23,7 @@ from prefect.states import Crashed
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.compute import DriverSettings, driver_of, put_to_sleep
+from tasks.errors import ComputeUnavailable, LightboxError
 from tasks.upcoming import OURS, ensure_upcoming_runs
 from tasks.work_pool import client, drain_began, last_activity, resume, started_runs
 
@@ -83,7 +84,20 @@ def watchdog(
         }
         resumed = [pool for pool in sorted(pools) if _resume_left_behind(pool, limits)]
         scheduled = ensure_upcoming_runs(server)
-    stopped = [row.pool for row in watched or [] if _stop_forgotten(row, limits)]
+    stopped, unseen = [], []
+    for row in watched or []:
+        try:
+            if _stop_forgotten(row, limits):
+                stopped.append(row.pool)
+        except (
+            LightboxError
+        ) as error:  # a driver that cannot be asked leaves the other machines to be stopped
+            unseen.append(f"{row.pool}: {error.message} ({error.cure})")
+    if unseen:
+        raise ComputeUnavailable(
+            "The watchdog could not look after the compute of " + "; ".join(unseen),
+            cure="put that right, and see by hand whether the machines run",
+        )
     return Findings(dead_runs=dead, stopped=stopped, resumed=resumed, scheduled=scheduled)
 
 

@@ -29,7 +29,61 @@ class LocalCompute(BaseModel):
     kind: Literal["local"] = Field(default="local", description="A worker process on this machine.")
 
 
-DriverSettings = Annotated[NoCompute | LocalCompute, Field(discriminator="kind")]
+class SupervisorCompute(BaseModel):
+    """A worker that a local supervisor keeps running, or stopped; supervisor starts it again when it dies."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="supervisor")
+
+    kind: Literal["supervisor"] = Field(
+        default="supervisor", description="A program of a supervisord on this machine."
+    )
+    socket: str = Field(
+        min_length=2,
+        pattern=r"^/",
+        description="Path of supervisord's unix socket, as in [unix_http_server].",
+    )
+    program: str = Field(
+        default="worker-gpu", min_length=1, description="Program, or group:program, that runs the worker."
+    )
+
+
+class AzureVmCompute(BaseModel):
+    """An Azure virtual machine that runs a worker: started, and deallocated so that it costs nothing asleep."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="azure-vm")
+
+    kind: Literal["azure-vm"] = Field(default="azure-vm", description="A virtual machine in Azure.")
+    subscription_id: str = Field(
+        pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", description="Azure subscription."
+    )
+    resource_group: str = Field(min_length=1, max_length=90, description="Its resource group.")
+    vm_name: str = Field(min_length=1, max_length=64, description="Name of the virtual machine.")
+    stopped_within_seconds: int = Field(
+        default=900, ge=1, le=7_200, description="How long deallocation may take before it counts as failed."
+    )
+
+
+class KubernetesCompute(BaseModel):
+    """A Kubernetes Deployment of workers, scaled to 0 while there is no work."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", title="kubernetes")
+
+    kind: Literal["kubernetes"] = Field(default="kubernetes", description="A Deployment of workers.")
+    namespace: str = Field(default="lightbox", min_length=1, max_length=63, description="Its namespace.")
+    deployment: str = Field(default="worker-gpu", min_length=1, max_length=253, description="Its name.")
+    replicas: int = Field(default=1, ge=1, le=1_000, description="Workers while awake.")
+    stopped_within_seconds: int = Field(
+        default=300,
+        ge=1,
+        le=7_200,
+        description="How long its pods may take to end before it counts as failed.",
+    )
+
+
+DriverSettings = Annotated[
+    NoCompute | LocalCompute | SupervisorCompute | AzureVmCompute | KubernetesCompute,
+    Field(discriminator="kind"),
+]
 
 
 class ComputeSettings(BaseModel):
@@ -57,13 +111,13 @@ class ComputeDriver(Protocol):
     """How one kind of machine is started and stopped. Every method may be called again without harm."""
 
     def start(self) -> None:
-        """Begin to start; returns at once."""
+        """Begin to start; returns at once. Called again until a worker is online, and tells then what went wrong."""
 
     def stop(self) -> None:
         """Stop, and return when it has stopped."""
 
     def status(self) -> ComputeStatus:
-        """Whether it sleeps, is on its way, or has a worker online."""
+        """Whether it sleeps and costs nothing, is on its way (or awake in vain), or has a worker online."""
 
 
 class AlwaysThere:
@@ -84,12 +138,29 @@ class AlwaysThere:
 
 
 def driver_of(pool: str, settings: DriverSettings) -> ComputeDriver:
-    """The driver that the settings describe."""
-    if settings.kind == "local":
-        from tasks.local_worker import LocalWorker
+    """The driver that the settings describe.
 
-        return LocalWorker(pool)
-    return AlwaysThere(pool)
+    Raises: ConfigError when the driver's package is not installed or it has no credentials.
+    """
+    match settings:
+        case LocalCompute():
+            from tasks.local_worker import LocalWorker
+
+            return LocalWorker(pool)
+        case SupervisorCompute():
+            from tasks.supervised_worker import SupervisedWorker
+
+            return SupervisedWorker(pool, settings)
+        case AzureVmCompute():
+            from tasks.azure_vm import AzureVm
+
+            return AzureVm(pool, settings)
+        case KubernetesCompute():
+            from tasks.kubernetes_workers import KubernetesWorkers
+
+            return KubernetesWorkers(pool, settings)
+        case NoCompute():
+            return AlwaysThere(pool)
 
 
 class Sleep(BaseModel):
