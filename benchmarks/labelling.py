@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
 
 from tasks.catalogue import WholePictures
 from tasks.data.duplicates import dhash, group_by_pairs, near_pairs_by_hash
+from tasks.data.grouped_splits import grouped_splits
 from tasks.data.images import DecodeLimits, decode
 from tasks.data.workspace import Workspace
 from tasks.labelling.assistance import Assistant, train_assistant
@@ -75,11 +75,7 @@ def main() -> None:
     curves: dict[str, list[list[list[Step]]]] = {"assisted": [], "random": []}
     full: list[float] = []
     for seed in range(options.seeds):
-        splits = list(
-            StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(
-                data.features, data.labels, data.groups
-            )
-        )
+        splits = grouped_splits(data.labels, data.groups, FOLDS, seed)
         full.append(float(np.mean([_auc(_model(data, pool), data, test) for pool, test in splits])))
         for name, choose in (("assisted", _assisted), ("random", _random(seed))):
             curves[name].append([_replay(data, pool, test, choose) for pool, test in splits])

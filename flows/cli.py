@@ -36,6 +36,20 @@ Manifest = Annotated[
         help="CSV, Parquet or JSON lines with path, label and optionally group, split. Default: a folder a class."
     ),
 ]
+Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to train.")]
+Seed = Annotated[int, Parameter(help="Seed of everything random.")]
+OfProtocol = Annotated[Protocol | None, Parameter(help="How images are kept apart. Default: by the data.")]
+Folds = Annotated[int, Parameter(help="Folds of the ledger, fixed at the first run.")]
+NearCopies = Annotated[
+    bool, Parameter(help="Look for near copies; off for pictures that look alike without being copies.")
+]
+OfSymmetry = Annotated[
+    Symmetry, Parameter(help="What leaves a picture's meaning alone. any: turning, mirroring. mirror. none.")
+]
+MaxRejectFraction = Annotated[float, Parameter(help="Unusable images above this share stop the run.")]
+ImagesBlock = Annotated[str | None, Parameter(help="Datastore block with the secrets for the images.")]
+WorkspaceBlock = Annotated[str | None, Parameter(help="Datastore block with the secrets for the workspace.")]
+Force = Annotated[bool, Parameter(negative=(), help="Run every stage again, also where nothing changed.")]
 BundleUri = Annotated[
     str, Parameter(help="Folder or URL of a model bundle, as `lightbox models list` shows it.")
 ]
@@ -83,49 +97,34 @@ def retrain(
     ] = "standard",
     search: Annotated[bool | None, Parameter(help="Search the recipe. Default: by the preset.")] = None,
     search_options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
-    symmetry: Annotated[
-        Symmetry,
-        Parameter(help="What leaves a picture's meaning alone. any: turning, mirroring. mirror. none."),
-    ] = "any",
+    symmetry: OfSymmetry = "any",
     backbone: Annotated[
         str | None, Parameter(help="Pretrained network; `lightbox doctor` lists them.")
     ] = None,
     weights: Annotated[
         str, Parameter(help="auto, none (random start), or a URL of .safetensors or .pth.")
     ] = "auto",
-    device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to train.")] = "auto",
+    device: Device = "auto",
     devices: Annotated[
         int, Parameter(help="GPUs, or CPU processes where there is no GPU, that share one training.")
     ] = 1,
-    seed: Annotated[int, Parameter(help="Seed of everything random.")] = 0,
-    protocol: Annotated[
-        Protocol | None, Parameter(help="How images are kept apart. Default: by the data.")
-    ] = None,
-    folds: Annotated[int, Parameter(help="Folds of the ledger, fixed at the first run.")] = 5,
-    near_copies: Annotated[
-        bool, Parameter(help="Look for near copies; off for pictures that look alike without being copies.")
-    ] = True,
+    seed: Seed = 0,
+    protocol: OfProtocol = None,
+    folds: Folds = 5,
+    near_copies: NearCopies = True,
     served: Annotated[Literal["average", "refit"], Parameter(help="What the endpoint serves.")] = "average",
     recall_target: Annotated[float, Parameter(help="The threshold is chosen for this recall.")] = 0.95,
     min_recall: Annotated[float, Parameter(help="Bar on the lower bound of recall.")] = 0.85,
-    max_reject_fraction: Annotated[
-        float, Parameter(help="Unusable images above this share stop the run.")
-    ] = 0.1,
-    images_block: Annotated[
-        str | None, Parameter(help="Datastore block with the secrets for the images.")
-    ] = None,
-    workspace_block: Annotated[
-        str | None, Parameter(help="Datastore block with the secrets for the workspace.")
-    ] = None,
+    max_reject_fraction: MaxRejectFraction = 0.1,
+    images_block: ImagesBlock = None,
+    workspace_block: WorkspaceBlock = None,
     track: Annotated[
         bool, Parameter(negative=(), help="Log the run, its figures and its bundle to MLflow (extra mlflow).")
     ] = False,
     tracking_uri: Annotated[
         str | None, Parameter(help="Default: MLFLOW_TRACKING_URI, else a database file of this user.")
     ] = None,
-    force: Annotated[
-        bool, Parameter(negative=(), help="Run every stage again, also where nothing changed.")
-    ] = False,
+    force: Force = False,
     json: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -175,10 +174,8 @@ def demo(
     *,
     folder: Annotated[Path, Parameter(help="Where the demo's images and workspace are put.")] = Path("demo"),
     preset: Annotated[Preset, Parameter(help="What is trained.")] = "fast",
-    seed: Annotated[int, Parameter(help="Seed of everything random.")] = 0,
-    force: Annotated[
-        bool, Parameter(negative=(), help="Run every stage again, also where nothing changed.")
-    ] = False,
+    seed: Seed = 0,
+    force: Force = False,
     json: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -197,10 +194,8 @@ def catalogue(
     name: Name,
     positive_class: PositiveClass = None,
     manifest: Manifest = None,
-    folds: Annotated[int, Parameter(help="Folds of the ledger, fixed at the first run.")] = 5,
-    max_reject_fraction: Annotated[
-        float, Parameter(help="Unusable images above this share stop the run.")
-    ] = 0.1,
+    folds: Folds = 5,
+    max_reject_fraction: MaxRejectFraction = 0.1,
     json: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,

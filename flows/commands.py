@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
-from flows.invocation import server_configured
+from flows.invocation import called
 from flows.output import write_json
 from flows.retrain import retrain
 from flows.summary import show_audit, show_catalogue, show_retrain, show_scores
@@ -17,15 +17,15 @@ from tasks.catalogue import CatalogueSettings, catalogue
 from tasks.ingest import ImagesSource, ingest
 from tasks.run import open_run
 from tasks.score import score
+from tasks.search_settings import SearchSettings
 
 
 def run_retrain(settings: Mapping[str, Any], *, force: bool, json_file: Path | None, quiet: bool) -> None:
     """Run the main job: on the Prefect server that is configured, else in this process alone."""
     console = Console(stderr=True)
-    on_ray = settings["search"].runner == "ray" if "search" in settings else False
-    flow = retrain if server_configured() or on_ray else retrain.fn
+    on_ray = settings["search"].runner == "ray"
     with progress_bars(console, quiet=quiet or json_file == Path("-")):
-        result = flow(**settings, force=force)
+        result = called(retrain, needs_run=on_ray)(**settings, force=force)
     if not quiet:
         show_retrain(console, result)
     write_json(result, json_file)
@@ -45,6 +45,7 @@ def run_demo(
         "workspace": WorkspaceLocation(url=str(folder / "workspace")),
         "dataset": DataSet(name="demo", positive_class="yes", finding="simulated lesion"),
         "training": TrainingSettings.model_validate({"preset": preset, "seed": seed}),
+        "search": SearchSettings(),
     }
     run_retrain(settings, force=force, json_file=json_file, quiet=quiet)
 

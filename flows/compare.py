@@ -7,7 +7,17 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import Debug, Images, JsonFile, Manifest, Quiet, WorkspaceUrl
+from flows.cli import (
+    Debug,
+    Folds,
+    Images,
+    ImagesBlock,
+    JsonFile,
+    Manifest,
+    Quiet,
+    WorkspaceBlock,
+    WorkspaceUrl,
+)
 from flows.invocation import validated
 from flows.output import write_json
 from flows.terminal import progress_bars
@@ -42,13 +52,9 @@ def compare(
     recall_target: Annotated[
         float, Parameter(help="Both thresholds are chosen anew for this recall.")
     ] = 0.95,
-    folds: Annotated[int, Parameter(help="Folds of the ledger, fixed at the first run.")] = 5,
-    images_block: Annotated[
-        str | None, Parameter(help="Datastore block with the secrets for the images.")
-    ] = None,
-    workspace_block: Annotated[
-        str | None, Parameter(help="Datastore block with the secrets for the workspace.")
-    ] = None,
+    folds: Folds = 5,
+    images_block: ImagesBlock = None,
+    workspace_block: WorkspaceBlock = None,
     json: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001 - read by main()

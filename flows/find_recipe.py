@@ -4,18 +4,14 @@ from prefect import flow
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
-from flows.dispatch import fine_tune_where_it_belongs, sleep_after
-from flows.retrain import also_prepared
+from flows.dispatch import sleep_after
+from flows.train_and_evaluate import train_and_evaluate
 from tasks.catalogue import CatalogueSettings, catalogue
-from tasks.chosen import ChosenRecipes, SearchResult
+from tasks.chosen import SearchResult
 from tasks.compute import ComputeSettings
-from tasks.data.training_view import plan_members
 from tasks.errors import ConfigError
-from tasks.evaluate import evaluate_bundle
 from tasks.evaluation.metrics import Evaluation
-from tasks.export import export
 from tasks.ingest import ImagesSource, ingest
-from tasks.prepare import prepare
 from tasks.run import open_run
 from tasks.search_settings import SearchSettings
 from tasks.stage import timed_stages
@@ -69,16 +65,11 @@ def find_recipe(
     with timed_stages() as timings:
         listing = ingest(run, images).listing
         found = catalogue(run, listing, checks, dataset.positive_class)
-        n_members = len(plan_members(found.protocol, found.n_folds))
-        chosen = ChosenRecipes.same(training.recipe(), n_members)
-        pixels = tuple(prepare(run, listing, found, way) for way in chosen.preprocessings)
-        members = fine_tune_where_it_belongs(
-            run, found, chosen, pixels, training, evaluation.served, listing, search, compute
+        members, bundle, evaluated = train_and_evaluate(
+            run, listing, found, training, search, evaluation, compute
         )
-        if members.search is None:
-            raise ConfigError("the search left no leaderboard", cure="report this as a defect")
-        bundle = export(run, found, also_prepared(run, listing, found, pixels, members), members)
-        evaluated = evaluate_bundle(run, listing, found, bundle, evaluation.recall_target)
+    if members.search is None:
+        raise ConfigError("the search left no leaderboard", cure="report this as a defect")
     return FoundRecipe(
         run=run.id,
         search=members.search,

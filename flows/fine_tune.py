@@ -12,7 +12,7 @@ from tasks.chosen import ChosenRecipes
 from tasks.data.training_view import plan_members
 from tasks.fine_tune import TrainedMembers, TrainedNetwork, train_member, train_refit
 from tasks.ingest import Listing
-from tasks.prepare import ImageCache, prepare
+from tasks.prepare import ImageCache, prepare_ways
 from tasks.run import Run
 from tasks.search_settings import SearchSettings
 
@@ -56,14 +56,13 @@ def fine_tune(
     options, fallback = training.options_here()
     if fallback:
         logger.warning(fallback)
-    prepared = {cache.preprocessing: cache for cache in pixels}
     found_recipes = None
     if search is not None and listing is not None:
         # One network more than members: the recipes will seldom agree, and then a refit is served.
         found_recipes = searched(run, listing, found, chosen.served, search, options, refit=True)
         chosen = found_recipes.chosen
-        for way in chosen.preprocessings:
-            prepared.setdefault(way, prepare(run, listing, found, way))
+        pixels = prepare_ways(run, listing, found, chosen.preprocessings, pixels)
+    prepared = {cache.preprocessing: cache for cache in pixels}
     members = []
     for plan, recipe in zip(plan_members(found.protocol, found.n_folds), chosen.members, strict=True):
         member = train_member(run, found, prepared[recipe.preprocessing], recipe, plan, options)

@@ -1,11 +1,18 @@
 """How a command is run: with settings that hold, on the Prefect server that is configured or else alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 
 from tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @contextmanager
@@ -22,7 +29,12 @@ def validated() -> Iterator[None]:
         raise ConfigError(f"{field}: {first['msg']} (got {first['input']!r})", cure="see --help") from error
 
 
-def server_configured() -> bool:
+def called(flow: "Flow[P, R]", *, needs_run: bool = False) -> Callable[P, R]:
+    """The flow itself on the Prefect server that is configured, or where it needs a flow run; else its function."""
+    return flow if needs_run or _server_configured() else flow.fn
+
+
+def _server_configured() -> bool:
     """Whether a Prefect server is named; without one its engine would start a temporary server, about 15 s."""
     from prefect.settings import get_current_settings
 

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from flows.cli import Debug, Images, JsonFile, Manifest, Name, Quiet, WorkspaceUrl
+from flows.cli import Debug, Images, ImagesBlock, JsonFile, Manifest, Name, Quiet, WorkspaceUrl
 
 if TYPE_CHECKING:
     from tasks.ingest import ImagesSource
 
 By = Annotated[str, Parameter(help="Who says so: a person's name or address.")]
-ImagesBlock = Annotated[str | None, Parameter(help="Datastore block with the secrets for the images.")]
 OtherImages = Annotated[
     str | None, Parameter(help="Where the images are. Left out: those of the labelling that was started.")
 ]

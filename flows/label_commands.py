@@ -1,14 +1,12 @@
 """What `lightbox label` does: syncs with Label Studio, shows figures, records, imports and exports labels."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from flows.config import DataSet, WorkspaceLocation
-from flows.invocation import server_configured
+from flows.invocation import called
 from flows.label import label
 from flows.output import write_json
 from flows.terminal import progress_bars
@@ -127,11 +125,8 @@ def _sync(
     json_file: Path | None,
     quiet: bool,
 ) -> None:
-    run: Callable[..., Any] = label if server_configured() else label.fn
     with progress_bars(Console(stderr=True), quiet=quiet or json_file == Path("-")):
-        found: LabelStatus = run(
-            images, WorkspaceLocation(url=workspace), DataSet(name=name), settings, restart
-        )
+        found = called(label)(images, WorkspaceLocation(url=workspace), DataSet(name=name), settings, restart)
     write_json(found, json_file)
     if json_file is None and not quiet:
         _show(found)

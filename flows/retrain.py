@@ -5,25 +5,20 @@ import time
 from prefect import flow
 
 from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
-from flows.dispatch import fine_tune_where_it_belongs, sleep_after
+from flows.dispatch import sleep_after
 from flows.result import RetrainResult
+from flows.train_and_evaluate import train_and_evaluate
 from tasks.audit import audit
-from tasks.catalogue import Catalogue, CatalogueSettings, catalogue
-from tasks.chosen import ChosenRecipes
+from tasks.catalogue import CatalogueSettings, catalogue
 from tasks.compute import ComputeSettings
-from tasks.data.training_view import plan_members
 from tasks.decide import decide_promotion
-from tasks.evaluate import evaluate_bundle
 from tasks.evaluation.gate import GateSettings
-from tasks.export import export
-from tasks.fine_tune import TrainedMembers
-from tasks.ingest import ImagesSource, Listing, ingest
+from tasks.ingest import ImagesSource, ingest
 from tasks.label_status import tell_unlabelled
 from tasks.notify import notify
-from tasks.prepare import ImageCache, prepare
 from tasks.promote import promote, publish
 from tasks.report import report
-from tasks.run import Run, open_run
+from tasks.run import open_run
 from tasks.search_settings import SearchSettings
 from tasks.stage import timed_stages
 from tasks.track import TrackingSettings, track
@@ -73,23 +68,9 @@ def retrain(
         tell_unlabelled(run, listing.unlabelled)
         found = catalogue(run, listing, checks, dataset.positive_class)
         audited = audit(run, found)
-        n_members = len(plan_members(found.protocol, found.n_folds))
-        chosen = ChosenRecipes.same(training.recipe(), n_members)
-        pixels = tuple(prepare(run, listing, found, way) for way in chosen.preprocessings)
-        members = fine_tune_where_it_belongs(
-            run,
-            found,
-            chosen,
-            pixels,
-            training,
-            evaluation.served,
-            listing,
-            training.searching(search),
-            compute,
+        members, bundle, evaluated = train_and_evaluate(
+            run, listing, found, training, training.searching(search), evaluation, compute
         )
-        pixels = also_prepared(run, listing, found, pixels, members)
-        bundle = export(run, found, pixels, members)
-        evaluated = evaluate_bundle(run, listing, found, bundle, evaluation.recall_target)
         verdict = decide_promotion(run, listing, found, evaluated, gate)
         version = publish(run, bundle, evaluated)
         page = report(
@@ -114,11 +95,3 @@ def retrain(
         timings,
         total_seconds=time.perf_counter() - started,
     )
-
-
-def also_prepared(
-    run: Run, listing: Listing, found: Catalogue, pixels: tuple[ImageCache, ...], members: TrainedMembers
-) -> tuple[ImageCache, ...]:
-    """The images prepared in each way that a network wants, those included that a search has found."""
-    known = {cache.preprocessing: cache for cache in pixels}
-    return tuple(known.get(way) or prepare(run, listing, found, way) for way in members.preprocessings)

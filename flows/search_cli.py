@@ -2,19 +2,28 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from flows.cli import (
     Debug,
+    Device,
+    Folds,
+    Force,
     Images,
+    ImagesBlock,
     JsonFile,
     Manifest,
+    MaxRejectFraction,
+    NearCopies,
+    OfProtocol,
+    OfSymmetry,
     PositiveClass,
-    Protocol,
+    Preset,
     Quiet,
-    Symmetry,
+    Seed,
+    WorkspaceBlock,
     WorkspaceUrl,
 )
 from flows.search_options import SearchOptions
@@ -37,29 +46,19 @@ def search(
     manifest: Manifest = None,
     options: SearchOptions = SearchOptions(),  # noqa: B008 - frozen
     preset: Annotated[
-        Literal["fast", "standard", "thorough"],
+        Preset,
         Parameter(help="What the search begins with, and how what it chose is trained."),
     ] = "standard",
-    symmetry: Annotated[Symmetry, Parameter(help="What leaves a picture's meaning alone.")] = "any",
-    device: Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="Where to train.")] = "auto",
-    seed: Annotated[int, Parameter(help="Seed of everything random.")] = 0,
-    protocol: Annotated[
-        Protocol | None, Parameter(help="How images are kept apart. Default: by the data.")
-    ] = None,
-    folds: Annotated[int, Parameter(help="Folds of the ledger, fixed at the first run.")] = 5,
-    near_copies: Annotated[bool, Parameter(help="Look for near copies.")] = True,
-    max_reject_fraction: Annotated[
-        float, Parameter(help="Unusable images above this share stop the run.")
-    ] = 0.1,
-    images_block: Annotated[
-        str | None, Parameter(help="Datastore block with the secrets for the images.")
-    ] = None,
-    workspace_block: Annotated[
-        str | None, Parameter(help="Datastore block with the secrets for the workspace.")
-    ] = None,
-    force: Annotated[
-        bool, Parameter(negative=(), help="Run every stage again, also where nothing changed.")
-    ] = False,
+    symmetry: OfSymmetry = "any",
+    device: Device = "auto",
+    seed: Seed = 0,
+    protocol: OfProtocol = None,
+    folds: Folds = 5,
+    near_copies: NearCopies = True,
+    max_reject_fraction: MaxRejectFraction = 0.1,
+    images_block: ImagesBlock = None,
+    workspace_block: WorkspaceBlock = None,
+    force: Force = False,
     json: JsonFile = None,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001 - read by main()
@@ -69,7 +68,7 @@ def search(
 
     from flows.config import DataSet, TrainingSettings, WorkspaceLocation
     from flows.find_recipe import find_recipe
-    from flows.invocation import server_configured, validated
+    from flows.invocation import called, validated
     from flows.output import write_json
     from flows.summary import show_found_recipe
     from flows.terminal import progress_bars
@@ -95,7 +94,7 @@ def search(
             "search": search_settings,
         }
     console = Console(stderr=True)
-    flow = find_recipe if server_configured() or search_settings.runner == "ray" else find_recipe.fn
+    flow = called(find_recipe, needs_run=search_settings.runner == "ray")
     with progress_bars(console, quiet=quiet or json == Path("-")):
         result = flow(**settings, force=force)  # type: ignore[arg-type]
     if not quiet:

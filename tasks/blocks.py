@@ -7,13 +7,15 @@ The entry point `prefect.collections` makes them known to a Prefect server that 
 import smtplib
 import ssl
 from email.message import EmailMessage
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import anyio.to_thread
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field, SecretStr, model_validator
+
+B = TypeVar("B", bound=Block)
 
 
 class Datastore(Block):
@@ -35,16 +37,8 @@ class Datastore(Block):
     @classmethod
     def options_of(cls, name: str) -> dict[str, Any]:
         """The secret options kept under a block's name."""
-        from tasks.errors import ConfigError
-
-        try:
-            block = cls.load(name)
-        except ValueError as error:
-            raise ConfigError(
-                f"There is no Lightbox Datastore block named '{name}' on this Prefect server.",
-                cure="Create it in the Prefect UI under Blocks, or leave the block name out to use the environment.",
-            ) from error
-        return dict(block.options.get_secret_value()) if block.options else {}  # type: ignore[union-attr]
+        block = _loaded(cls, name)
+        return dict(block.options.get_secret_value()) if block.options else {}
 
 
 class Email(NotificationBlock):
@@ -107,13 +101,20 @@ class LabelStudioToken(Block):
     @classmethod
     def token_of(cls, name: str) -> str:
         """The token kept under a block's name."""
-        from tasks.errors import ConfigError
+        return str(_loaded(cls, name).token.get_secret_value())
 
-        try:
-            block = cls.load(name)
-        except ValueError as error:
-            raise ConfigError(
-                f"There is no Lightbox Label Studio block named '{name}' on this Prefect server.",
-                cure="Create it in the Prefect UI under Blocks, or leave the block name out to use the environment.",
-            ) from error
-        return str(block.token.get_secret_value())  # type: ignore[union-attr]
+
+def _loaded(kind: type[B], name: str) -> B:
+    """The block of a kind that is kept under a name.
+
+    Raises: ConfigError when there is none.
+    """
+    from tasks.errors import ConfigError
+
+    try:
+        return cast("B", kind.load(name))
+    except ValueError as error:
+        raise ConfigError(
+            f"There is no {kind._block_type_name} block named '{name}' on this Prefect server.",
+            cure="Create it in the Prefect UI under Blocks, or leave the block name out to use the environment.",
+        ) from error

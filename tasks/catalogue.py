@@ -3,7 +3,7 @@
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -86,6 +86,15 @@ class Catalogue(Record):
         description="near_pairs.parquet, one row a pair of contents that are copies, with how near they are."
     )
     summary: CatalogueSummary = Field(description="Counts.")
+
+    @property
+    def positive_index(self) -> int | None:
+        """Index of the positive class, where there is one."""
+        return None if self.positive_class is None else self.classes.index(self.positive_class)
+
+    def label_indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
+        """Class indices int64 (n,) of labels."""
+        return np.array([self.classes.index(label) for label in labels], dtype=np.int64)
 
 
 def ledger_of(run: Run) -> VersionedDocument:

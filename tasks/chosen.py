@@ -32,6 +32,10 @@ class SearchResult(Record):
     chosen: ChosenRecipes = Field(description="A recipe for each member, and the one that is served.")
     leaderboard: tuple[Tried, ...] = Field(description="Every recipe that was tried, best first.")
     objective: Objective = Field(description="The figure that was optimised.")
-    best_score: float | None = Field(description="The greatest figure, over the very images that chose it.")
     seconds: float = Field(ge=0, description="What the search took, with earlier attempts.")
     file: FileReference = Field(description="The leaderboard as JSON.")
+
+    @property
+    def best_score(self) -> float | None:
+        """The best figure of the leaderboard, over the very images that chose it."""
+        return next((row.score for row in self.leaderboard if row.score is not None), None)

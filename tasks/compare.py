@@ -170,7 +170,7 @@ def _disagreements(
     shown = []
     for place in firsts[:MOST_DISAGREEMENTS].tolist():
         label = int(labels[place])
-        looked_for = label if found.positive_class is None else found.classes.index(found.positive_class)
+        looked_for = label if found.positive_index is None else found.positive_index
         said = [
             (found.classes[side.predicted[place]], float(side.probabilities[place, looked_for]))
             for side in order

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from sklearn.model_selection import StratifiedGroupKFold
 
 from tasks.catalogue import Catalogue, read_catalogue
+from tasks.data.grouped_splits import grouped_splits
 from tasks.errors import ConfigError, DataSetUnusable
 from tasks.evaluate import predict_unseen
 from tasks.evaluation.intervals import Floats, Ints
@@ -128,7 +128,7 @@ def common_images(
     place = pd.Series(np.arange(len(second)), index=second["path"])
     both = first["path"].isin(place.index).to_numpy(np.bool_)
     rows = first[both].reset_index(drop=True)
-    labels = np.array([found.classes.index(label) for label in rows["label"]], dtype=np.int64)
+    labels = found.label_indices(rows["label"])
     missing = [name for index, name in enumerate(found.classes) if not (labels == index).any()]
     if missing:
         raise DataSetUnusable(
@@ -159,8 +159,8 @@ def threshold_folds(common: CommonImages) -> Ints:
             cure="give more images that neither model was trained on",
         )
     folds = np.empty(len(labels), dtype=np.int64)
-    parts = StratifiedGroupKFold(min(THRESHOLD_FOLDS, fewest), shuffle=True, random_state=0)
-    for fold, (_, chosen) in enumerate(parts.split(np.zeros(len(labels)), labels, groups)):
+    parts = grouped_splits(labels, groups, min(THRESHOLD_FOLDS, fewest), seed=0)
+    for fold, (_, chosen) in enumerate(parts):
         folds[chosen] = fold
     return folds
 
@@ -181,7 +181,7 @@ def judged_side(
         folds,
         straddling=np.zeros(len(folds), dtype=np.bool_),
         reported_folds=frozenset(np.unique(folds).tolist()),
-        positive=None if found.positive_class is None else found.classes.index(found.positive_class),
+        positive=found.positive_index,
         recall_target=recall_target,
     )
     evaluation = evaluate(

@@ -84,7 +84,7 @@ def _compared(
     run: Run, listing: Listing, found: Catalogue, evaluated: EvaluatedBundle, bundle: Bundle, champion: str
 ) -> Comparison:
     rows, (logits,) = predict_unseen(run, listing, read_catalogue(run, found), [bundle])
-    positive = None if found.positive_class is None else found.classes.index(found.positive_class)
+    positive = found.positive_index
     rule = OperatingRule(bundle.manifest.temperature, bundle.manifest.threshold)
     probabilities, predicted = rule.apply(logits, positive)
     theirs = rows[["path"]].assign(row=np.arange(len(rows)))

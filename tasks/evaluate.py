@@ -67,8 +67,8 @@ def evaluate_bundle(
     concerned = (~_beside_the_test(rows, found)).to_numpy(np.bool_)
     rows, logits = rows[concerned], logits[concerned]
     folds = _folds(rows, found)
-    labels = np.array([found.classes.index(label) for label in rows["label"]], dtype=np.int64)
-    positive = None if found.positive_class is None else found.classes.index(found.positive_class)
+    labels = found.label_indices(rows["label"])
+    positive = found.positive_index
     judged = judge(
         labels,
         logits,

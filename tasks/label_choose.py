@@ -71,10 +71,8 @@ def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
     candidates = [one for one in found if one.sha256 in in_store or one.reason != "unlabelled"]
     trained = _trained(pool, features, why_none, candidates, standing, settings)
     rows = _ordered(pool, features, candidates, trained, settings)
-    data = io.BytesIO()
-    rows.to_parquet(data, index=False)
     return TaskQueue(
-        queue=write_file(run.open_workspace(), queue_path(run.name), data.getvalue()),
+        queue=write_file(run.open_workspace(), queue_path(run.name), rows.to_parquet(index=False)),
         contents=len(in_store),
         unusable=len(in_store - set(pool.sha256s)),
         gone=sum(

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,7 @@ from tasks.data.manifest import read_manifest
 from tasks.errors import LabellingError, ManifestMismatch
 from tasks.ingest import GIVEN, Listing, image_reader, read_listing
 from tasks.label_connection import document_of
-from tasks.labelling.decision import Decision, DecisionStore, decision_id
+from tasks.labelling.decision import DIGEST, Decision, DecisionStore, decision_id
 from tasks.labelling.formats import (
     ExportFormat,
     ExportRow,
@@ -34,7 +33,6 @@ from tasks.record import FileReference, Record
 from tasks.run import Run, block_options
 from tasks.stage import stage
 
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 COMMAND_LINE: Final = "command line"
 
 
@@ -211,7 +209,7 @@ def _last_listing(run: Run) -> pd.DataFrame:
 
 def _image(run: Run, listing: pd.DataFrame, image: str) -> tuple[str, str]:
     """Digest and path of an image, by either."""
-    rows = listing[listing["sha256" if _DIGEST.fullmatch(image) else "path"] == image]
+    rows = listing[listing["sha256" if DIGEST.fullmatch(image) else "path"] == image]
     if rows.empty:
         raise LabellingError(
             f"no image {image} in the last listing of {run.name} ({len(listing)} images)",

@@ -12,6 +12,7 @@ from tasks.data.duplicates import group_by_pairs, near_pairs_by_hash, pairs_by_k
 from tasks.data.feature_scale import FeatureScale
 from tasks.data.images import DecodeLimits
 from tasks.data.inspection import ImageFile, Inspection
+from tasks.data.near_copies import NearCopyRule
 from tasks.errors import WeightsUnavailable
 from tasks.ingest import GIVEN, Listing, image_reader, read_listing
 from tasks.run import Run
@@ -20,9 +21,6 @@ from tasks.stage import progress
 UNLIKE_QUANTILE: Final = 0.01
 """An image is unlike the others when the one most similar to it is less similar than is usual among them: below this
 quantile of what each of them has."""
-
-SIMILAR_HASH: Final = 20
-"""Bits of 256 in which two hashes of copies differ at most, as in the catalogue."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,9 @@ def gathered(run: Run, listing: Listing, strangers: Mapping[str, bytes]) -> Pool
         (f"pixels {found[sha].pixel_sha256}", *((f"group {of_patient[sha]}",) if sha in of_patient else ()))
         for sha in sha256s
     ]
-    groups = group_by_pairs(len(sha256s), near_pairs_by_hash(hashes, SIMILAR_HASH), pairs_by_key(keys))
+    groups = group_by_pairs(
+        len(sha256s), near_pairs_by_hash(hashes, NearCopyRule().max_hash_distance), pairs_by_key(keys)
+    )
     labels = {sha256: frozenset(names) for sha256, names in given.items()}
     return Pool(sha256s, paths, labels, found, groups, frozenset(frame["sha256"]), read)
 

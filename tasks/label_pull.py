@@ -1,6 +1,5 @@
 """Pull labels: every answer that people entered in Label Studio becomes a decision in the workspace, once."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -9,7 +8,7 @@ from pydantic import Field
 
 from tasks.errors import LabellingError
 from tasks.label_connection import connected, document_of
-from tasks.labelling.decision import Decision, DecisionStore, decision_id
+from tasks.labelling.decision import DIGEST, Decision, DecisionStore, decision_id
 from tasks.labelling.label_studio import LabelStudio
 from tasks.labelling.label_studio_records import Entered, Task
 from tasks.labelling.project import REJECTED
@@ -17,7 +16,6 @@ from tasks.record import Record
 from tasks.run import Run
 from tasks.stage import stage
 
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 NAMED: Final = 5
 
 
@@ -51,7 +49,7 @@ def pull_labels(run: Run, restart: bool = False) -> Pulled:
             if project is None or not studio.has_project(project):
                 continue
             for task in studio.tasks(project):
-                if not _DIGEST.fullmatch(task.sha256):
+                if not DIGEST.fullmatch(task.sha256):
                     foreign += 1
                     continue
                 for entered in task.answers:

@@ -86,8 +86,10 @@ def push_tasks(run: Run, listing: Listing, labelling: Labelling, chosen: TaskQue
             added, removed = added + more, removed + fewer
         tasks = studio.tasks(project)
         _ask_more_people(work, tasks)
-        suggested = _suggest(run, work, project, tasks, normal)
-        if work.model is not None and any(task.model == work.model for task in studio.tasks(project)):
+        shown = _suggest(run, work, project, tasks, normal)
+        models = {task.model for task in tasks if task.id not in shown}
+        models |= {suggestion.model for suggestion in shown.values() if suggestion is not None}
+        if work.model is not None and work.model in models:
             studio.change_project(project, model_version=work.model)
     return Pushed(
         project=project,
@@ -95,7 +97,7 @@ def push_tasks(run: Run, listing: Listing, labelling: Labelling, chosen: TaskQue
         review_url=None if review is None else studio.project_url(review),
         added=added,
         removed=removed,
-        suggested=suggested,
+        suggested=len(shown),
         waiting=max(0, len(set(normal["sha256"]) - {task.sha256 for task in tasks})),
     )
 
@@ -133,7 +135,8 @@ def _in_line(work: _Work, project: int, rows: pd.DataFrame, most_open: int) -> t
     studio = work.studio
     wanted = dict(zip(rows["sha256"], rows["path"], strict=True))
     by_content: dict[str, list[Task]] = {}
-    for task in studio.tasks(project):
+    there = studio.tasks(project)
+    for task in there:
         if task.sha256:
             by_content.setdefault(task.sha256, []).append(task)
     needless: list[int] = []
@@ -149,7 +152,7 @@ def _in_line(work: _Work, project: int, rows: pd.DataFrame, most_open: int) -> t
     missing = rows[~rows["sha256"].isin(by_content)].head(max(0, most_open - open_tasks))
     _add(work, project, missing)
     if work.settings.images_by == "link":
-        _renew_links(work, project, wanted)
+        _renew_links(work, project, [task for task in there if task.id not in needless], wanted)
     return len(missing), len(needless)
 
 
@@ -184,9 +187,9 @@ def _suggestion(model: str | None, row: Mapping[Any, Any]) -> SuggestedLabel | N
     return SuggestedLabel(str(row["suggestion"]), round(float(row["probability"]), 6), model)
 
 
-def _renew_links(work: _Work, project: int, wanted: Mapping[str, str]) -> None:
-    """Give the links of all open tasks their full time again."""
-    for task in work.studio.tasks(project):
+def _renew_links(work: _Work, project: int, tasks: Sequence[Task], wanted: Mapping[str, str]) -> None:
+    """Give the links of these tasks their full time again, as far as they are wanted."""
+    for task in tasks:
         if task.sha256 in wanted:
             addresses = work.address(project, [(task.sha256, wanted[task.sha256])])
             work.studio.change_task(task.id, data={**task.data, "image": addresses[task.sha256]})
@@ -200,8 +203,13 @@ def _ask_more_people(work: _Work, tasks: Sequence[Task]) -> None:
             work.studio.change_task(task.id, overlap=verdict.labellers_wanted)
 
 
-def _suggest(run: Run, work: _Work, project: int, tasks: Sequence[Task], rows: pd.DataFrame) -> int:
-    """Replace the suggestions of unanswered tasks by the newest model's, and keep them as the machine's decisions."""
+def _suggest(
+    run: Run, work: _Work, project: int, tasks: Sequence[Task], rows: pd.DataFrame
+) -> dict[int, SuggestedLabel | None]:
+    """Replace the suggestions of unanswered tasks by the newest model's, and keep them as the machine's decisions.
+
+    What was changed, by task.
+    """
     by_content = {row["sha256"]: row for row in rows.to_dict("records")}
     shown: dict[int, SuggestedLabel | None] = {}
     said: list[Decision] = []
@@ -217,7 +225,7 @@ def _suggest(run: Run, work: _Work, project: int, tasks: Sequence[Task], rows: p
             said.append(_machine_decision(work.studio.project_url(project), task, suggestion, now))
     DecisionStore(run.open_workspace(), run.name).append(said)
     work.studio.replace_suggestions(project, shown)
-    return len(shown)
+    return shown
 
 
 def _machine_decision(project: str, task: Task, suggestion: SuggestedLabel, now: datetime) -> Decision:

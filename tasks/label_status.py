@@ -38,10 +38,14 @@ class LabelStatus(Record):
     )
 
 
-def status_of(run: Run, assistance: AssistanceFigures | None = None) -> LabelStatus:
+def status_of(run: Run) -> LabelStatus:
     """The status by what stands in the workspace."""
-    state = document_of(run).read()
-    standing = read_standing(run.open_workspace(), run.name)
+    return _status(run, document_of(run).read(), read_standing(run.open_workspace(), run.name), None)
+
+
+def _status(
+    run: Run, state: ProjectState, standing: Standing, assistance: AssistanceFigures | None
+) -> LabelStatus:
     queue = read_queue(run)
     projects = f"{state.settings.url.rstrip('/')}/projects"
     return LabelStatus(
@@ -69,7 +73,7 @@ def label_status(run: Run, assistance: AssistanceFigures) -> LabelStatus:
     settled = _settled(standing)
     state = document.read()
     due = settled - state.told_labels >= state.settings.retrain_after
-    status = status_of(run, assistance).model_copy(update={"retraining_called_for": due})
+    status = _status(run, state, standing, assistance).model_copy(update={"retraining_called_for": due})
     if inside_flow_run():
         _show(status)
         if due:

@@ -1,5 +1,6 @@
 """Prepare: decode every image once into a cache of fixed-size RGB pixels."""
 
+from collections.abc import Iterable
 from functools import partial
 
 from pydantic import Field
@@ -35,6 +36,18 @@ def prepare(run: Run, listing: Listing, found: Catalogue, preprocessing: Preproc
         run.open_workspace(), key, items, preprocessing, limits=found.decode, progress=progress()
     )
     return ImageCache(cache=cache, preprocessing=preprocessing)
+
+
+def prepare_ways(
+    run: Run,
+    listing: Listing,
+    found: Catalogue,
+    ways: Iterable[Preprocessing],
+    at_hand: Iterable[ImageCache] = (),
+) -> tuple[ImageCache, ...]:
+    """The images prepared in each of several ways; caches at hand are taken as they are."""
+    known = {cache.preprocessing: cache for cache in at_hand}
+    return tuple(known.get(way) or prepare(run, listing, found, way) for way in ways)
 
 
 def open_images(run: Run, pixels: ImageCache) -> CachedImages:

@@ -78,7 +78,7 @@ def report(
     )
     album = Album(table, copies_ever(run, table), bundle, image_reader(run, listing))
     chains = _chains(run, found, table)
-    positive = None if found.positive_class is None else found.classes.index(found.positive_class)
+    positive = found.positive_index
     content = ReportContent(
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         evaluation=evaluated.evaluation,

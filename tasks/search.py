@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import optuna
-
 from tasks.automl.fold_search import Candidate, FoldSearch
 from tasks.automl.leaderboard import estimated, paired_difference
 from tasks.automl.space import Base, bases_of, probe_of
@@ -54,6 +52,8 @@ def search(
     refit: bool,
 ) -> SearchResult:
     """Choose a recipe for every fold within the budget; see the module's docstring."""
+    import optuna
+
     report = progress()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with timed_stages(), displayed_by(_silently):
@@ -116,14 +116,11 @@ class Funnel:
         )
         self.trainings.drop_checkpoints(self.trials.values())
         _remember(self._run, choices)
-        scores = [row.score for row in rows if row.score is not None]
-        objective = self._settings.objective
         told = json.dumps([row.model_dump(mode="json") for row in rows], indent=1, allow_nan=False)
         return SearchResult(
             chosen=self._chosen(choices),
             leaderboard=tuple(rows),
-            objective=objective,
-            best_score=None if not scores else objective.shown(max(map(objective.shown, scores))),
+            objective=self._settings.objective,
             seconds=self.budget.used_seconds,
             file=self._run.write("search/leaderboard.json", told.encode()),
         )
@@ -231,7 +228,7 @@ class Funnel:
             self.after_step("survivors")
 
     def _whole_seconds(self) -> float:
-        """What one training to its end is expected to take, with all its epochs."""
+        """What a survivor's training to its end is expected to take; until one was seen, as if from its start."""
         first = self.budget.expected(FIRST) * self._settings.halving
         return self.budget.expected(WHOLE, otherwise=first)
 

@@ -54,7 +54,7 @@ class Trainings:
         self.table = read_catalogue(run, found)
         self._sample = frozenset(probed_sample(self.table))
         self.folds = sorted(reported_folds(found.protocol, found.n_folds))
-        self.positive = None if found.positive_class is None else found.classes.index(found.positive_class)
+        self.positive = found.positive_index
         self.budget = Budget(settings.minutes)
         self.trials: dict[FineTune | Probe, Trial] = {}
 

@@ -3,9 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
-
-import optuna
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tasks.automl.space import (
     Base,
@@ -17,6 +15,9 @@ from tasks.automl.space import (
 )
 from tasks.errors import TrainingError
 from tasks.training.recipes import FineTune
+
+if TYPE_CHECKING:
+    import optuna
 
 Key = TypeVar("Key")
 Sampling = Literal["tpe", "random"]
@@ -50,6 +51,8 @@ class FoldSearch:
         n_bases: int,
         earlier: Sequence[Mapping[str, Any]] = (),
     ) -> None:
+        import optuna
+
         self.fold = fold
         self._space, self._root, self._n_bases, self._earlier = space, root, n_bases, earlier
         self._probed: dict[Base, float] = {}
@@ -163,9 +166,11 @@ class FoldSearch:
     def _enqueue(self, values: Mapping[str, Any]) -> None:
         self._study.enqueue_trial(dict(values), skip_if_exists=True)
 
-    def _tell(self, trial: optuna.Trial, score: float) -> None:
+    def _tell(self, trial: "optuna.Trial", score: float) -> None:
         if math.isnan(score):
-            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            from optuna.trial import TrialState
+
+            self._study.tell(trial, state=TrialState.FAIL)
         else:
             self._study.tell(trial, score)
 

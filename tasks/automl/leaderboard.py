@@ -1,7 +1,7 @@
 """The figures of the leaderboard: how good a recipe seems, and how sure that is."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,12 +50,18 @@ def estimated(
         drawn = np.array(
             [
                 objective.score(labels[rows], probabilities[rows], positive)
-                for block in intervals.resampled_weights(groups, resamples, 0)
-                for rows in (np.repeat(np.arange(len(labels)), weights.astype(np.int64)) for weights in block)
+                for rows in _resampled(groups, resamples)
             ]
         )
     ends = np.nanquantile(drawn, [0.025, 0.975]) if not np.isnan(drawn).all() else (score, score)
     return score, min(float(ends[0]), score), max(float(ends[1]), score)
+
+
+def _resampled(groups: Sequence[str], resamples: int) -> Iterator[NDArray[np.int64]]:
+    """Rows of resamples in which whole groups are drawn."""
+    for block in intervals.resampled_weights(groups, resamples, 0):
+        for weights in block:
+            yield np.repeat(np.arange(len(groups)), weights.astype(np.int64))
 
 
 def _area(
@@ -80,8 +86,7 @@ def paired_difference(
     drawn = [
         objective.score(labels[rows], probabilities[rows], positive)
         - objective.score(labels[rows], others[rows], positive)
-        for block in intervals.resampled_weights(groups, PAIRED_RESAMPLES, 0)
-        for rows in (np.repeat(np.arange(len(labels)), weights.astype(np.int64)) for weights in block)
+        for rows in _resampled(groups, PAIRED_RESAMPLES)
     ]
     difference = objective.score(labels, probabilities, positive) - objective.score(labels, others, positive)
     return difference, float(np.nanstd(drawn))

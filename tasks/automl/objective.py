@@ -5,13 +5,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from sklearn.metrics import (
-    balanced_accuracy_score,
-    fbeta_score,
-    log_loss,
-    roc_auc_score,
-    roc_curve,
-)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -52,6 +45,8 @@ class Objective(BaseModel):
 
         Without a positive class, figures of one class are means over all.
         """
+        from sklearn.metrics import balanced_accuracy_score, log_loss
+
         n_classes = probabilities.shape[1]
         if len(np.unique(labels)) < n_classes:
             return float("nan")
@@ -66,6 +61,8 @@ class Objective(BaseModel):
         )
 
     def _of_class(self, truth: NDArray[np.bool_], scores: Floats, named: NDArray[np.bool_]) -> float:
+        from sklearn.metrics import fbeta_score, roc_auc_score, roc_curve
+
         if self.metric == "auc":
             return float(roc_auc_score(truth, scores))
         if self.metric == "f_beta":

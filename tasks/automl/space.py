@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-import optuna
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,8 +12,11 @@ from tasks.data.images import Preprocessing
 from tasks.errors import ConfigError
 from tasks.training.backbones import BACKBONES, BackboneName
 from tasks.training.recipes import FineTune, Probe
-from tasks.training.transforms import ColorJitter, RandomAffine, RandomTransforms
+from tasks.training.transforms import NO_TRANSFORMS, ColorJitter, RandomAffine, RandomTransforms
 from tasks.training.weights import available_weights
+
+if TYPE_CHECKING:
+    import optuna
 
 Augmentation = Literal["recipe", "light", "strong"]
 """Random views: as in the preset's recipe, with changes of half, or of twice, the size."""
@@ -157,7 +159,7 @@ def probe_of(base: Base, root: FineTune) -> Probe:
         backbone=base.backbone,
         weights=root.weights,
         preprocessing=base.preprocessing,
-        transforms=RandomTransforms(random_horizontal_flip=0.0),
+        transforms=NO_TRANSFORMS,
         views=1,
     )
 
@@ -202,7 +204,7 @@ def within(
 
 
 def proposed(
-    trial: optuna.Trial, space: SearchSpace, root: FineTune, bases: Sequence[Base]
+    trial: "optuna.Trial", space: SearchSpace, root: FineTune, bases: Sequence[Base]
 ) -> dict[str, Any]:
     """A value for every setting of the space, as the sampler proposes it."""
     values: dict[str, Any] = {}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.data.grouped_splits import grouped_splits
 from tasks.evaluation.intervals import wilson
 
 LEAST_LABELS: Final = 10
@@ -165,10 +166,9 @@ class _Scale:
 def _held_out(values: Floats, truth: Ints, groups: Ints, folds: int) -> tuple[Floats, float]:
     """Out-of-fold probabilities (n, classes) by the strength that does best on them, and that strength."""
     from sklearn.metrics import log_loss
-    from sklearn.model_selection import StratifiedGroupKFold
 
     n_classes = int(truth.max()) + 1
-    splits = list(StratifiedGroupKFold(folds, shuffle=True, random_state=0).split(values, truth, groups))
+    splits = grouped_splits(truth, groups, folds, seed=0)
     best: tuple[float, Floats, float] | None = None
     for strength in STRENGTHS:
         found = np.full((len(truth), n_classes), 1 / n_classes)

@@ -1,6 +1,7 @@
 """Decisions about labels: who said what of which image and when; only ever added to, in the workspace's `labels/`."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, Self
 
@@ -9,6 +10,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from tasks.data.pool import map_in_order
 from tasks.data.workspace import Workspace
 from tasks.errors import WorkspaceError
+
+DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+"""A SHA-256, hexadecimal."""
 
 Answer = Literal["label", "reject", "skip"]
 THREADS: Final = 8
@@ -20,7 +24,7 @@ class Decision(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(min_length=1, description="Its name: the same one met again counts once.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Digest of the image file's bytes.")
+    sha256: str = Field(pattern=rf"^{DIGEST.pattern}$", description="Digest of the image file's bytes.")
     path: str = Field(description="Where the image stood, below its store.")
     answer: Answer = Field(
         description="label: it is of a class. reject: it is no usable image of any class. skip: not decided."

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tasks.training.augment import training_views, view_keys
 from tasks.training.compute import Compute
 from tasks.training.network import Network
-from tasks.training.transforms import RandomTransforms
+from tasks.training.transforms import NO_TRANSFORMS, RandomTransforms
 
 AS_IT_IS: Final = -1
 """The number of the view that is the image itself."""
@@ -135,7 +135,7 @@ class Activations:
         """Normalised float32 (n, 3, S, S) on the device, channels-last."""
         pixels = torch.from_numpy(self._images.take(sha256s)).to(self._compute.device)
         keys = view_keys(sha256s, self._seed, view)
-        transforms = RandomTransforms(random_horizontal_flip=0) if view == AS_IT_IS else self._transforms
+        transforms = NO_TRANSFORMS if view == AS_IT_IS else self._transforms
         values = (training_views(pixels, keys, transforms) - self._mean) / self._std
         return values.contiguous(memory_format=torch.channels_last)
 

@@ -11,7 +11,7 @@ from tasks.training.compute import compute_on
 from tasks.training.graph import VIEWS
 from tasks.training.network import Network
 from tasks.training.recipes import TestView
-from tasks.training.transforms import RandomTransforms
+from tasks.training.transforms import NO_TRANSFORMS
 
 
 @torch.no_grad()
@@ -29,7 +29,7 @@ def member_logits(
         network,
         0,
         images=images,
-        transforms=RandomTransforms(random_horizontal_flip=0.0),
+        transforms=NO_TRANSFORMS,
         seed=0,
         compute=compute,
         cache=ActivationCache(max_bytes=0),

@@ -21,7 +21,7 @@ from tasks.data.feature_scale import ContentFeatures
 from tasks.data.images import Preprocessing
 from tasks.data.pool import map_in_order
 from tasks.data.progress import Progress, silent
-from tasks.data.row_file import RowFile
+from tasks.data.row_file import RowFile, Rows
 from tasks.data.workspace import Workspace
 from tasks.errors import WorkspaceError
 from tasks.training.activations import Images
@@ -71,13 +71,9 @@ def embed(
     network, record = build(backbone, 1, weights)
     store = EmbeddingStore(workspace, made_by(backbone, record.sha256))
     wanted = tuple(dict.fromkeys([*sha256s, *gone]))
-    values = RowFile((len(wanted), network.spec.feature_dim), np.float16)
     place = {sha256: i for i, sha256 in enumerate(wanted)}
-    held = np.zeros(len(wanted), dtype=np.bool_)
-    for digests, column in store.columns("features"):
-        rows = np.array([place.get(digest, -1) for digest in digests], dtype=np.int64)
-        values[rows[rows >= 0]] = column.view(np.float16).reshape(len(digests), -1)[rows >= 0]
-        held[rows[rows >= 0]] = True
+    values = RowFile((len(wanted), network.spec.feature_dim), np.float16)
+    held = store.fill("features", place, values)
     missing = [sha256 for sha256 in dict.fromkeys(sha256s) if not held[place[sha256]]]
     folded = fold_batch_norm(network).to(memory_format=torch.channels_last)
     for start in range(0, len(missing), SHARD):
@@ -150,19 +146,24 @@ class EmbeddingStore:
             data = np.frombuffer(rows.buffers()[1], dtype=np.uint8)
             yield digests, data[: len(digests) * rows.type.byte_width].reshape(len(digests), -1)
 
+    def fill(self, name: str, place: Mapping[str, int], rows: Rows) -> NDArray[np.bool_]:
+        """Put what is kept of one column into the rows (n, ...) of its digests; which rows were filled, bool (n,)."""
+        held = np.zeros(len(rows), dtype=np.bool_)
+        for digests, column in self.columns(name):
+            places = np.array([place.get(digest, -1) for digest in digests], dtype=np.int64)
+            known = places >= 0
+            rows[places[known]] = column.view(rows.dtype).reshape(-1, *rows.shape[1:])[known]
+            held[places[known]] = True
+        return held
+
     def thumbnails(self, sha256s: Sequence[str]) -> RowFile:
         """Uint8 (n, SIDE, SIDE), in the order asked for.
 
         Raises:
             WorkspaceError: a file of the store was lost meanwhile.
         """
-        place = {sha256: i for i, sha256 in enumerate(sha256s)}
         found = RowFile((len(sha256s), SIDE, SIDE), np.uint8)
-        held = np.zeros(len(sha256s), dtype=np.bool_)
-        for digests, column in self.columns("thumbnail"):
-            rows = np.array([place.get(digest, -1) for digest in digests], dtype=np.int64)
-            found[rows[rows >= 0]] = column[rows >= 0].reshape(-1, SIDE, SIDE)
-            held[rows[rows >= 0]] = True
+        held = self.fill("thumbnail", {sha256: i for i, sha256 in enumerate(sha256s)}, found)
         if not held.all():
             raise WorkspaceError(
                 f"{self._workspace.uri(self._folder)} lost {int((~held).sum())} images while it was read",

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from tasks.data.grouped_splits import grouped_splits
+
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Inverse regularisation of the logistic head, for standardised features."""
 
@@ -74,13 +76,3 @@ def _strength(
                     labels[test], model.predict_proba(values[test]), labels=classes, normalize=False
                 )
     return STRENGTHS[int(losses.argmin())]
-
-
-def grouped_splits(
-    labels: NDArray[np.int64], groups: Sequence[str], n_splits: int, seed: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Split positions into (train, test) `n_splits` times, stratified; no group is on both sides."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros((len(labels), 1)), labels, np.array(groups)))

@@ -44,11 +44,7 @@ def probe_features(
     store = EmbeddingStore(workspace, made)
     place = {sha256: row for row, sha256 in enumerate(sha256s)}
     values = np.empty((len(sha256s), network.spec.feature_dim), np.float16)
-    held = np.zeros(len(sha256s), dtype=np.bool_)
-    for digests, column in store.columns("features"):
-        rows = np.array([place.get(digest, -1) for digest in digests], dtype=np.int64)
-        values[rows[rows >= 0]] = column.view(np.float16).reshape(len(digests), -1)[rows >= 0]
-        held[rows[rows >= 0]] = True
+    held = store.fill("features", place, values)
     missing = [sha256 for sha256 in sha256s if not held[place[sha256]]]
     source = Activations(
         fold_batch_norm(network),

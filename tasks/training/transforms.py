@@ -4,7 +4,7 @@ They exist at training only. Inference is described by `tasks.data.images.Prepro
 so a random operation cannot reach it.
 """
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -63,4 +63,8 @@ class RandomTransforms(_Frozen):
     @property
     def off(self) -> bool:
         """Whether every view is the image itself."""
-        return self == RandomTransforms(random_horizontal_flip=0.0)
+        return self == NO_TRANSFORMS
+
+
+NO_TRANSFORMS: Final = RandomTransforms(random_horizontal_flip=0.0)
+"""Every view is the image itself."""

@@ -2,19 +2,15 @@
 
 import dataclasses
 import hashlib
-import io
-import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from catalogue_samples import Split, Store, encoded, row, slice_like, varied_store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
-from PIL import Image
 
 from tasks.data.catalogue import build_catalogue, contents_to_compare
 from tasks.data.catalogue_table import CATALOGUE_COLUMNS, CatalogueTable
@@ -22,86 +18,12 @@ from tasks.data.folds import FoldLedger
 from tasks.data.images import DecodeLimits
 from tasks.data.inspection import (
     ImageFile,
-    InspectedImages,
-    inspect,
     inspect_images,
-    inspections_from_parquet,
-    inspections_to_parquet,
 )
 from tasks.data.near_copies import NearCopyRule, find_copies
 from tasks.data.pair_table import NEAR_PAIR_COLUMNS
 from tasks.data.usability import check_usable
-from tasks.errors import ConfigError, DataSetUnusable, StoreUnreachable, TooManyRejects, WorkspaceError
-
-Split = Literal["train", "test"]
-
-
-def slice_like(seed: int, side: int = 64) -> NDArray[np.uint8]:
-    coarse = np.random.default_rng(seed).integers(0, 256, (12, 12), dtype=np.uint8)
-    image = Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
-    return np.repeat(np.asarray(image)[..., None], 3, axis=2)
-
-
-def encoded(pixels: NDArray[np.uint8], kind: str = "PNG", **options: Any) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, kind, **options)
-    return data.getvalue()
-
-
-class Store:
-    """Files in memory with what is said about each, and how often each was read."""
-
-    def __init__(self) -> None:
-        self.data: dict[str, bytes] = {}
-        self.files: list[ImageFile] = []
-        self.reads: list[str] = []
-        self._lock = threading.Lock()
-
-    def add(
-        self,
-        path: str,
-        data: bytes,
-        label: str | None,
-        *,
-        group: str | None = None,
-        split: Split | None = None,
-    ) -> ImageFile:
-        file = ImageFile(path, hashlib.sha256(data).hexdigest(), len(data), label, group, split)
-        self.data[path] = data
-        self.files.append(file)
-        return file
-
-    def read(self, path: str) -> bytes:
-        with self._lock:
-            self.reads.append(path)
-        return self.data[path]
-
-    def inspected(self, **options: Any) -> InspectedImages:
-        return inspect_images(self.files, self.read, DecodeLimits(), **options)
-
-    def table(self, n_folds: int = 3, ledger: FoldLedger | None = None) -> CatalogueTable:
-        return build_catalogue(self.inspected(), ledger or FoldLedger(n_folds)).table
-
-
-def varied_store() -> Store:
-    """Twelve pictures of two classes; exact, pixel, near and unlabelled copies; three kinds of rejects."""
-    store = Store()
-    for seed in range(12):
-        label = "yes" if seed % 2 else "no"
-        store.add(f"{label}/Bild {seed} ä.PNG", encoded(slice_like(seed)), label)
-    store.add("yes/exact copy.png", encoded(slice_like(1)), "yes")
-    store.add("yes/same pixels.jpg", encoded(slice_like(1), compress_level=1), "yes")
-    store.add("yes/recompressed.jpeg", encoded(slice_like(3), "JPEG", quality=70), "yes")
-    store.add("later/unknown.png", encoded(slice_like(50)), None)
-    store.add("no/notes.jpg", b"not an image", "no")
-    store.add("no/empty.png", b"", "no")
-    store.add("no/cut.png", encoded(slice_like(60))[:300], "no")
-    return store
-
-
-def row(table: CatalogueTable, path: str) -> dict[Any, Any]:
-    (found,) = table.frame[table.frame["path"] == path].to_dict("records")
-    return found
+from tasks.errors import WorkspaceError
 
 
 def test_rows_and_rejects() -> None:
@@ -160,62 +82,6 @@ def test_near_pairs_name_what_is_near_and_how_near() -> None:
     assert pairs["cosine"].isna().all()
     assert (pairs["path_a"].map(files) == pairs["sha256_a"]).all()
     assert (pairs["sha256_a"] < pairs["sha256_b"]).all()
-
-
-def test_intensities_of_the_picture_and_its_border() -> None:
-    pixels = np.zeros((60, 100, 3), dtype=np.uint8)
-    pixels[3:-3, 3:-3] = 200
-    facts = inspect(encoded(pixels), DecodeLimits())
-    assert facts.border_intensity == 0
-    assert facts.mean_intensity == pytest.approx(200 * 54 * 94 / 6000)
-    assert inspect(encoded(255 - pixels), DecodeLimits()).border_intensity == 255
-
-
-def test_each_content_is_read_once_and_unlabelled_ones_not() -> None:
-    store = varied_store()
-    store.inspected()
-    assert len(store.reads) == len(set(store.reads)) == 17
-    assert "later/unknown.png" not in store.reads
-    assert "yes/exact copy.png" not in store.reads or "yes/Bild 1 ä.PNG" not in store.reads
-
-
-def test_known_contents_are_not_read_again() -> None:
-    store = varied_store()
-    first = store.inspected()
-    known = inspections_from_parquet(inspections_to_parquet(first.found))
-    assert known == first.found
-    store.reads.clear()
-    store.add("no/new.png", encoded(slice_like(70)), "no")
-    second = store.inspected(known=known)
-    assert store.reads == ["no/new.png"]
-    assert {**known, **second.found} == second.found
-    assert inspections_from_parquet(inspections_to_parquet({})) == {}
-
-
-def test_progress_counts_contents_in_order() -> None:
-    seen: list[tuple[int, int | None, str]] = []
-    varied_store().inspected(progress=lambda *told: seen.append(told), threads=3)
-    assert seen == [(i, 17, "images") for i in range(1, 18)]
-
-
-def test_a_failing_store_ends_the_work_instead_of_rejecting_images() -> None:
-    store = varied_store()
-
-    def fail(path: str) -> bytes:
-        raise StoreUnreachable(f"{path} cannot be read", cure="check the network")
-
-    with pytest.raises(StoreUnreachable):
-        inspect_images(store.files, fail, DecodeLimits())
-
-
-def test_memory_holds_a_window_of_images_only() -> None:
-    """Far more images than threads: never more than the window are read ahead of the progress."""
-    store = Store()
-    for seed in range(60):
-        store.add(f"a/{seed}.png", encoded(slice_like(seed, 16)), "a")
-    ahead: list[int] = []
-    store.inspected(threads=2, progress=lambda done, *_: ahead.append(len(store.reads) - done))
-    assert max(ahead) <= 8
 
 
 @pytest.mark.parametrize("other", [{}, {"compress_level": 1}])
@@ -333,93 +199,6 @@ def test_parquet_round_trip() -> None:
     for damaged in (b"", b"PAR1", table.to_parquet()[0][:-9], table.to_parquet()[1]):
         with pytest.raises(WorkspaceError, match="catalogue"):
             CatalogueTable.from_parquet(damaged, table.to_parquet()[1])
-
-
-def test_usable() -> None:
-    check_usable(varied_store().table(), "yes", 0.2)
-    check_usable(varied_store().table(), None, 1.0)
-
-
-def test_too_many_rejects_come_with_a_table_of_reasons() -> None:
-    with pytest.raises(TooManyRejects) as caught:
-        check_usable(varied_store().table(), "yes", 0.1)
-    message = str(caught.value)
-    assert "3 of 18 labelled files" in message
-    assert "max_reject_fraction=0.1" in message
-    for told in ("truncated", "empty_file", "no/notes.jpg", "not_an_image"):
-        assert told in message
-    assert "label_missing" not in message
-
-
-def small(labels: Mapping[str, int], copies: int = 1) -> CatalogueTable:
-    store, seed = Store(), 0
-    for label, count in labels.items():
-        for _ in range(count):
-            seed += 1
-            for copy in range(copies):
-                store.add(f"{label}/{seed} {copy}.png", encoded(slice_like(seed)), label)
-    return store.table(3)
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [({}, "no usable labelled image"), ({"yes": 9}, "one class, 'yes'"), ({"yes": 9, "no": 2}, "'no' has 2")],
-)
-def test_unusable_data(labels: dict[str, int], message: str) -> None:
-    with pytest.raises(DataSetUnusable, match=message) as caught:
-        check_usable(small(labels, copies=3), None, 0.1)
-    assert caught.value.cure
-
-
-def test_an_unknown_positive_class() -> None:
-    with pytest.raises(ConfigError, match=r"positive_class='tumor'.*no, yes"):
-        check_usable(small({"yes": 5, "no": 5}), "tumor", 0.1)
-
-
-def test_a_class_in_too_few_groups_is_named_and_many_of_them_are_not_all_listed() -> None:
-    with pytest.raises(DataSetUnusable) as caught:
-        check_usable(small({"fine": 4} | {f"rare {i:02d}": 1 for i in range(8)}), None, 0.1)
-    message = str(caught.value)
-    assert "'rare 00' has 1 independent groups" in message
-    assert "'rare 04'" in message
-    assert "'rare 05'" not in message
-    assert "and 3 more of 9 classes" in message
-    assert "'fine' has" not in message
-
-
-def test_a_group_that_swallows_the_data_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = small({"yes": 4, "no": 4}, copies=1)
-    frame = table.frame.copy()
-    frame.loc[:4, "group"] = "gone too far"
-    swallowed = CatalogueTable(frame, table.rejects, 3)
-    check_usable(swallowed, "yes", 0.1, max_group_fraction=0.05)
-    monkeypatch.setattr("tasks.data.usability.ABSURD_GROUP", 4)
-    with pytest.raises(DataSetUnusable, match="holds 5 of 8 contents") as caught:
-        check_usable(swallowed, "yes", 0.1, max_group_fraction=0.05)
-    assert "max_group_fraction" in caught.value.cure
-    check_usable(swallowed, "yes", 0.1, max_group_fraction=0.7)
-
-
-def test_what_was_looked_at_is_kept_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.data.inspection.KEPT_TOGETHER", 5)
-    store = varied_store()
-    kept: list[dict[str, Any]] = []
-
-    def fail_late(path: str) -> bytes:
-        if path == "yes/Bild 9 ä.PNG":
-            raise StoreUnreachable(f"{path} cannot be read", cure="check the network")
-        return store.read(path)
-
-    with pytest.raises(StoreUnreachable):
-        inspect_images(
-            store.files, fail_late, DecodeLimits(), keep=lambda found: kept.append(dict(found)), threads=1
-        )
-    known = {sha256: found for part in kept for sha256, found in part.items()}
-    assert len(known) == 14
-    assert [len(part) for part in kept] == [5, 5, 4]
-    store.reads.clear()
-    store.inspected(known=known)
-    assert len(store.reads) == 3
 
 
 def brain_files(root: Path) -> list[ImageFile]:
