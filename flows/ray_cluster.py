@@ -95,18 +95,24 @@ def _join(address: str) -> None:
 def _check_answers(address: str) -> None:
     client = urlsplit(address) if address.startswith("ray://") else None
     host, port = (client or urlsplit(f"//{address}")).netloc.rsplit(":", 1)
-    silent = ConfigError(
-        f"no Ray cluster answers at {address}",
-        cure="start it with `ray start --head`, or name another ray_address: HOST:6379 from one of its nodes, "
-        "ray://HOST:10001 from elsewhere; a token that it asks for is read from RAY_AUTH_TOKEN",
+    cure = (
+        "start it with `ray start --head`, or name another ray_address: HOST:6379 from one of its nodes, "
+        "ray://HOST:10001 from elsewhere"
     )
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
         if client is None:
             check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-            subprocess.run(check, timeout=HEALTH_SECONDS, check=True, capture_output=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        raise silent from error
+            subprocess.run(check, timeout=HEALTH_SECONDS, check=True, capture_output=True, text=True)
+    except subprocess.CalledProcessError as error:
+        if "InvalidAuthToken" in error.stderr:
+            raise ConfigError(
+                f"the Ray cluster at {address} asks for a token, and there is none here or another one",
+                cure="set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to its file",
+            ) from error
+        raise ConfigError(f"what answers at {address} is not a Ray cluster in health", cure=cure) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"no Ray cluster answers at {address}", cure=cure) from error
 
 
 def _check_resources(nodes: list[dict[str, Any]], settings: SearchSettings) -> None:

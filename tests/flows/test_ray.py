@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,82 +11,73 @@ from typing import Any
 
 import pytest
 from main_job import lightbox
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_service import free_port
+from ray_service import RayCluster, ray_head
 from small_search import COMMAND, SPACE, arguments, trainings
 
-from flows.ray_cluster import ray_cluster
 from tasks.data.demo import DemoSummary
-from tasks.errors import ConfigError
-from tasks.search_settings import SearchSettings
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
+HERE = """
+import ray
+from flows.ray_cluster import ray_cluster
+from tasks.search_settings import SearchSettings
+
+with ray_cluster(SearchSettings(runner="ray")):
+    processors = [node["Resources"]["CPU"] for node in ray.nodes()]
+print(processors, ray.is_initialized())
+"""
+
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head with one processor; nodes are added by whoever needs them."""
-    from ray.cluster_utils import Cluster
-
-    memory = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
-        try:
-            yield cluster
-        finally:
-            cluster.shutdown()  # type: ignore[no-untyped-call]
+def cluster() -> Iterator[RayCluster]:
+    with ray_head() as started:
+        yield started
 
 
-def test_without_an_address_a_cluster_is_started_here_and_stopped() -> None:
-    import ray
-
-    with (
-        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
-        ray_cluster(SearchSettings(runner="ray")),
-    ):
-        (node,) = ray.nodes()  # type: ignore[no-untyped-call]
-        assert node["Resources"]["CPU"] == os.cpu_count()
-    assert not ray.is_initialized()
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("space") / "space.yaml"
+    path.write_text(SPACE)
+    return path
 
 
-def trains(node: Any) -> bool:
-    """Whether a worker of the node is in the middle of a training."""
-    raylet = node.all_processes["raylet"][0].process.pid
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int(process.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1])
-            title = process.joinpath("cmdline").read_text()
-        except (OSError, ValueError):
-            continue  # it has ended
-        if parent == raylet and title.startswith("ray::search-unit"):
-            return True
-    return False
+def test_without_an_address_a_cluster_is_started_here_and_stopped(tmp_path: Path) -> None:
+    environment = {**os.environ, "PREFECT_API_URL": "http://127.0.0.1:9/api", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", HERE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"[{float(os.cpu_count() or 1)}] False\n"
 
 
 def test_a_node_that_dies_changes_nothing(
-    cluster: Any, small_demo: DemoSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: RayCluster, small_demo: DemoSummary, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    space = tmp_path / "space.yaml"
-    space.write_text(SPACE)
     out, cache = tmp_path / "out.json", tmp_path / "cache"
     twice = ("--max-concurrent-trials", "2", "--json", str(out))
     done = lightbox(*arguments(small_demo, tmp_path / "here", space), *twice, cache=cache)
     assert done.returncode == 0, done.stderr
     here = json.loads(out.read_text())
 
-    second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     workspace = tmp_path / "ray"
     on_ray = ("--runner", "ray", "--ray-address", cluster.address)
     command = [COMMAND, *arguments(small_demo, workspace, space), *twice, *on_ray]
-    environment = {**os.environ, "LIGHTBOX_CACHE": str(cache), "PREFECT_LOGGING_LEVEL": "ERROR"}
+    environment = {**os.environ, **cluster.environment, "LIGHTBOX_CACHE": str(cache)}
+    environment["PREFECT_LOGGING_LEVEL"] = "ERROR"
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-        while not (trainings(workspace) and trains(second)):
+    with cluster.node() as second, subprocess.Popen(command, env=environment, **pipes) as process:
+        while not (trainings(workspace) and second.trains()):
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.2)
-        cluster.remove_node(second, allow_graceful=False)
+        second.kill()
         results, told = process.communicate(timeout=240)
     assert (process.returncode, results) == (0, ""), told
     assert "2 retries remaining, so the task will be retried" in told
@@ -94,13 +86,36 @@ def test_a_node_that_dies_changes_nothing(
     assert len(trainings(workspace)) == len(trainings(tmp_path / "here"))
 
 
-def test_what_the_cluster_can_never_give_is_refused(cluster: Any) -> None:
-    settings = SearchSettings(runner="ray", ray_address=cluster.address, gpus_per_trial=2)
-    with (
-        pytest.raises(ConfigError, match="asks for 1 CPUs and 2 GPUs; no node of the Ray cluster has both"),
-        ray_cluster(settings),
-    ):
-        pytest.fail("joined")
-    nobody = SearchSettings(runner="ray", ray_address=f"127.0.0.1:{free_port()}")
-    with pytest.raises(ConfigError, match=r"no Ray cluster answers at 127\.0\.0\.1"), ray_cluster(nobody):
-        pytest.fail("joined")
+@pytest.mark.parametrize(
+    ("more", "token", "said"),
+    [
+        ({"gpus-per-trial": "2"}, True, "asks for 1 CPUs and 2 GPUs; no node of the Ray cluster has both"),
+        ({}, False, "asks for a token"),
+        ({"ray-address": f"127.0.0.1:{free_port()}"}, True, "no Ray cluster answers at 127.0.0.1"),
+    ],
+    ids=["more than there is", "no token", "nobody there"],
+)
+def test_a_cluster_that_cannot_be_used_is_told_before_any_training(
+    cluster: RayCluster,
+    small_demo: DemoSummary,
+    space: Path,
+    tmp_path: Path,
+    more: dict[str, str],
+    token: bool,
+    said: str,
+) -> None:
+    options = {"runner": "ray", "ray-address": cluster.address} | more
+    asked = [word for name, value in options.items() for word in (f"--{name}", value)]
+    environment = {**os.environ, **(cluster.environment if token else {}), "COLUMNS": "200"}
+    done = subprocess.run(
+        [COMMAND, *arguments(small_demo, tmp_path / "ws", space), *asked],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert "cure:" in done.stderr
+    assert not trainings(tmp_path / "ws")

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from deployments.endpoint.log_shipping import SCHEMA
+from tasks.data.demo import DemoSummary
 from tasks.errors import LabellingError
 from tasks.evaluation.suspects import SUSPECT_COLUMNS
 from tasks.ingest import ImagesSource, ingest
@@ -90,23 +92,32 @@ def test_what_the_last_report_of_this_data_set_doubts_is_asked_about(images: Pat
     assert "suspect" not in reasons.values()
 
 
+def row(data: bytes, probability: float, **more: Any) -> dict[str, Any]:
+    """What the endpoint's log says of one image."""
+    facts = {
+        "time": 0,
+        "request_id": "1",
+        "deployment": "blue",
+        "version": "v1",
+        "label": "yes",
+        "seconds": 0.1,
+    }
+    judged = {"classes": ["no", "yes"], "probabilities": [1 - probability, probability], "rejected": None}
+    return facts | judged | {"sha256": sha(data), "mirrored": False, "image": data} | more
+
+
+def log(run: Run, *rows: dict[str, Any]) -> None:
+    """Write one hour of the endpoint's log."""
+    data = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), SCHEMA), data)
+    run.open_workspace().write("endpoint-log/set/2026-01-01/10.parquet", data.getvalue())
+
+
 def test_what_the_endpoint_was_unsure_of_is_asked_about(images: Path, tmp_path: Path) -> None:
     run = open_run(str(tmp_path / "ws"), None, "set")
     fresh, sure, known = png(20), png(21), png(1)
-
-    def row(data: bytes, probability: float, **more: Any) -> dict[str, Any]:
-        facts = {
-            "time": 0,
-            "request_id": "1",
-            "deployment": "blue",
-            "version": "v1",
-            "label": "yes",
-            "seconds": 0.1,
-        }
-        judged = {"classes": ["no", "yes"], "probabilities": [1 - probability, probability], "rejected": None}
-        return facts | judged | {"sha256": sha(data), "mirrored": False, "image": data} | more
-
-    rows = [
+    log(
+        run,
         row(fresh, 0.55),
         row(sure, 0.95),
         row(known, 0.55),
@@ -114,10 +125,7 @@ def test_what_the_endpoint_was_unsure_of_is_asked_about(images: Path, tmp_path: 
         row(png(23), 0.55, rejected="too_small"),
         row(png(24), 0.55, image=None),
         row(png(5), 0.6),
-    ]
-    data = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), data)
-    run.open_workspace().write("endpoint-log/set/2026-01-01/10.parquet", data.getvalue())
+    )
     _, reasons = chosen(run, images)
     assert reasons == {
         "no/6.png": "conflict",
@@ -126,6 +134,24 @@ def test_what_the_endpoint_was_unsure_of_is_asked_about(images: Path, tmp_path: 
     }
     _, reasons = chosen(run, images, SETTINGS.model_copy(update={"low_confidence": 0.0}))
     assert reasons == {"no/6.png": "conflict", "5.png": "unlabelled"}
+
+
+def test_what_the_endpoint_was_sure_of_is_asked_about_where_it_is_unlike_the_store(
+    small_demo: DemoSummary, tmp_path: Path
+) -> None:
+    run, images = open_run(str(tmp_path / "ws"), None, "set"), tmp_path / "images"
+    shutil.copytree(small_demo.images, images)
+    ours = next(path for path in sorted((images / "no").iterdir()) if path.stat().st_size > 1_000)
+    usual, strange = ours.read_bytes(), png(1)
+    ours.unlink()
+    log(run, row(usual, 0.99), row(strange, 0.99))
+    asked = LabellingSettings(suspects=False)
+    _, reasons = chosen(run, images, asked)
+    assert {path: why for path, why in reasons.items() if "endpoint-log" in path} == {
+        f"endpoint-log/{sha(strange)}": "unlike"
+    }
+    _, reasons = chosen(run, images, SETTINGS)
+    assert not any("endpoint-log" in path for path in reasons), "without features nothing can be unlike"
 
 
 def test_classes_are_those_of_the_data_and_grow_with_them(images: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from labelling.label_studio_service import OTHER, OWNER, PASSWORD, HiddenLabels,
 from main_job import Done, lightbox
 from playwright import sync_api
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from small_search import COMMAND
 
 from deployments.deploy import deploy
 from tasks.data.workspace import Workspace
@@ -134,15 +135,38 @@ def test_two_people_label_and_review_and_the_catalogue_has_what_they_said(
     assert people[OWNER]["reviewed"] == 3 and people[OTHER]["overruled"] == 3
     assert last["retraining_called_for"]
 
-    where = ("--images", images.folder, "--positive-class", "yes", "--folds", "3")
-    desk.did("catalogue", *where, "--json", tmp_path / "out.json")
+    retrained_on_what_people_said(desk, images.folder, said, tmp_path)
+
+
+def retrained_on_what_people_said(desk: Desk, images: Path, said: dict[str, str], folder: Path) -> None:
+    """The catalogue's labels, and those that the model was judged by, are the people's."""
+    rejected = next(sha256 for sha256, label in said.items() if label == "rejected")
+    assert retrain(desk, images, folder)["evaluation"]["n"] == 59
     (catalogue,) = desk.workspace.glob("datasets/brain/*/catalogue.parquet")
     frame = pd.read_parquet(catalogue)
     labels = dict(zip(frame["sha256"], frame["label"], strict=True))
-    assert labels == {sha256: label for sha256, label in said.items() if label != "rejected"}
+    assert labels == {sha256: label for sha256, label in said.items() if sha256 != rejected}
     rejects = pd.read_parquet(catalogue.with_name("rejects.parquet"))
     assert rejects["detail"].tolist() == [f"rejected by {OWNER}"]
-    assert json.loads((tmp_path / "out.json").read_text())["summary"]["images"] == 59
+    judged = pd.concat(map(pd.read_parquet, desk.workspace.glob("runs/*/predictions.parquet")))
+    truth = dict(zip(judged["sha256"], judged["label"], strict=True))
+    assert truth == labels
+
+
+def retrain(desk: Desk, images: Path, folder: Path) -> dict[str, Any]:
+    """What `lightbox retrain` says, run as a user does, in a process of its own."""
+    out = folder / "retrained.json"
+    place = ("--workspace", desk.workspace, "--name", desk.name, "--json", out)
+    what = ("--positive-class", "yes", "--preset", "fast", "--folds", "3", "--min-recall", "0.01", "--quiet")
+    done = subprocess.run(
+        [COMMAND, "retrain", "--images", images, *place, *what],
+        env={**os.environ, "LIGHTBOX_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(out.read_text()))
 
 
 def test_a_second_sync_and_one_killed_anywhere_leave_the_same(
