@@ -6,7 +6,7 @@ RUN := $(UV) run --frozen --no-sync
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON ?= .venv/bin/python
 
-.PHONY: help install demo check test test-services format bench
+.PHONY: help install demo up down status check test test-services format bench
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,16 @@ install: .venv/installed ## make .venv from uv.lock
 demo: install ## train, evaluate and report on simulated lesions, end to end
 	$(RUN) lightbox demo
 
+up: install ## start everything on this machine, and say where it is (docs/one-machine.md)
+	@infra/azurite/install
+	@UV=$(UV) $(RUN) python -m deployments.machine up
+
+down: install ## stop all of it
+	@$(RUN) python -m deployments.machine down
+
+status: install ## say of each part whether it is well
+	@$(RUN) python -m deployments.machine status
+
 check: install ## lint, types, import rules
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -32,8 +42,7 @@ check: install ## lint, types, import rules
 	$(RUN) lint-imports
 
 test-services: ## install what the tests need beside Python
-	@command -v npm >/dev/null 2>&1 || { echo "npm is missing: install Node.js 18 or later"; exit 1; }
-	@test -x tests/azurite/node_modules/.bin/azurite-blob || npm ci --prefix tests/azurite --silent
+	@infra/azurite/install
 	@UV=$(UV) infra/label_studio/install || echo "Label Studio cannot be had: its tests are skipped"
 	@tests/install_system_tools
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
-FOLDER = Path(__file__).parent / "azurite"
+FOLDER = Path(__file__).parents[1] / "infra" / "azurite"
 PROGRAM = FOLDER / "node_modules" / ".bin" / "azurite-blob"
 ACCOUNT = "devstoreaccount1"
 # The account key that every Azurite starts with, published in its documentation:
@@ -66,7 +66,7 @@ class Azurite:
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """Azurite's blob server on a free loopback port."""
     if not PROGRAM.exists():
-        message = f"Azurite is not installed: npm ci --prefix {FOLDER.relative_to(FOLDER.parent.parent)}"
+        message = "Azurite is not installed: infra/azurite/install"
         if os.environ.get("CI", "").lower() in ("1", "true"):
             pytest.fail(message)
         pytest.skip(message)

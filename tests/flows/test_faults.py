@@ -166,7 +166,7 @@ class StoppableAzurite:
 @pytest.fixture
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoppableAzurite]:
     if not PROGRAM.exists():
-        pytest.skip("Azurite is not installed: npm ci --prefix tests/azurite")
+        pytest.skip("Azurite is not installed: infra/azurite/install")
     server = StoppableAzurite(tmp_path_factory.mktemp("stoppable"))
     server.start()
     yield server
