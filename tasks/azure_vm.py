@@ -4,6 +4,7 @@ The machine starts its worker by itself when it boots. Asleep means deallocated:
 goes on costing (https://learn.microsoft.com/azure/virtual-machines/states-billing).
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -30,7 +31,16 @@ NO_CAPACITY = (
     "OverconstrainedZonalAllocationRequest",
     "SkuNotAvailable",
 )
-ROLE_ACTIONS = "Microsoft.Compute/virtualMachines/: read, instanceView/read, start/action, deallocate/action"
+ROLE_ACTIONS = (
+    "Microsoft.Compute/virtualMachines/read",
+    "Microsoft.Compute/virtualMachines/instanceView/read",
+    "Microsoft.Compute/virtualMachines/start/action",
+    "Microsoft.Compute/virtualMachines/deallocate/action",
+)
+# learn.microsoft.com/azure/azure-resource-manager/management/async-operations#permission-for-tracking-async-status
+PROGRESS_ACTION = "Microsoft.Compute/locations/operations/read"
+"""On the subscription; without it the machine's own state tells how the deed went, but not why it failed."""
+POLL_SECONDS = 5.0
 RETRIES = 3
 """Of a request that Azure throttles or fails; the SDK's own ten can take minutes, and `start` returns at once."""
 
@@ -55,7 +65,12 @@ class AzureVm:
             if self._starting.done():
                 poller, self._starting = self._starting, None
                 with self._explained("start"):
-                    poller.result()
+                    followed = _followed(poller)
+                if not followed and self._power() == ASLEEP:
+                    raise ComputeUnavailable(
+                        f"{self._label} did not start, and this identity may not see why.",
+                        cure=f"give it {PROGRESS_ACTION} on the subscription, or look at the machine's activity log",
+                    )
             return
         if self._power() in (*ON_ITS_WAY, *LEAVING):
             return
@@ -69,12 +84,15 @@ class AzureVm:
         """
         if self._power() == ASLEEP:
             return
+        deadline = time.monotonic() + self._settings.stopped_within_seconds
         with self._explained("deallocate"):
             poller = self._machines.begin_deallocate(*self._name)
-            poller.wait(self._settings.stopped_within_seconds)
-            if poller.done():
-                poller.result()
+            if _followed(poller, self._settings.stopped_within_seconds):
                 return
+        while time.monotonic() < deadline:
+            if self._power() == ASLEEP:
+                return
+            time.sleep(POLL_SECONDS)
         raise ComputeUnavailable(
             f"{self._label} was not deallocated within {self._settings.stopped_within_seconds} s; it may still cost.",
             cure="look at it in the Azure portal and press Stop; or raise stopped_within_seconds",
@@ -135,7 +153,7 @@ class AzureVm:
         if error.status_code == 403:
             return ConfigError(
                 f"{self._label}: this identity may not {deed} it ({said}).",
-                cure=f"give it a role with these actions on the machine: {ROLE_ACTIONS}",
+                cure=f"give it a role with these actions on the machine: {', '.join(ROLE_ACTIONS)}",
             )
         if error.status_code == 404:
             return ConfigError(
@@ -168,6 +186,22 @@ def _client(subscription_id: str) -> "ComputeManagementClient":
             cure="pip install 'lightbox[azure-compute]' where the retraining and the watchdog run",
         ) from error
     return ComputeManagementClient(DefaultAzureCredential(), subscription_id, retry_total=RETRIES)
+
+
+def _followed(poller: "LROPoller[None]", within_seconds: float = 0.0) -> bool:
+    """Whether the deed was done in time; False also where Azure does not let this identity follow it.
+
+    Raises: HttpResponseError when the deed failed.
+    """
+    from azure.core.exceptions import HttpResponseError
+
+    try:
+        poller.wait(within_seconds)
+    except HttpResponseError as error:
+        if error.status_code == 403:
+            return False
+        raise
+    return poller.done()
 
 
 def _first_line(message: str | None) -> str:

@@ -58,6 +58,7 @@ class Azure:
         self.refusal: tuple[int, dict[str, str]] | None = None
         self.failure: dict[str, str] | None = None
         self.polls = 2
+        self.progress_is_secret = False
         self._operations: dict[str, list[str]] = {}
 
     @property
@@ -71,7 +72,12 @@ class Azure:
         self.tokens.add(asked.headers["Authorization"])
         assert asked.query["api-version"], "the SDK says which version it speaks"
         if asked.path.startswith(OPERATION):
-            return self._progress(asked.path.rpartition("/")[2])
+            said = self._progress(asked.path.rpartition("/")[2])
+            denied = {
+                "code": "AuthorizationFailed",
+                "message": "No action 'Microsoft.Compute/locations/operations/read'.",
+            }
+            return Answer(403, {"error": denied}) if self.progress_is_secret else said
         if self.refusal is not None:
             return Answer(self.refusal[0], {"error": self.refusal[1]})
         if asked.path == f"{MACHINE}/instanceView":
@@ -227,6 +233,22 @@ def test_a_deallocation_that_fails_or_hangs_says_that_the_machine_may_cost(azure
     with pytest.raises(ComputeUnavailable, match="within 1 s; it may still cost"):
         AzureVm("cloud", impatient, _sdk(azure.url, _Token())).stop()
     azure.polls = 0
+
+
+def test_with_rights_on_the_machine_alone_its_state_tells_how_it_went(
+    azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.azure_vm.POLL_SECONDS", 0.01)
+    azure.progress_is_secret, azure.polls = True, 0
+    driver = _driver(azure)
+    _until(driver, azure, "running")
+    driver.start()
+    driver.stop()
+    assert azure.power == "deallocated"
+    assert azure.deeds == ["start", "deallocate"]
+    azure.failure = NO_CAPACITY
+    with pytest.raises(ComputeUnavailable, match="did not start, and this identity may not see why"):
+        _until(_driver(azure), azure, "running")
 
 
 @pytest.mark.parametrize(
