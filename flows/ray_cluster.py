@@ -132,6 +132,7 @@ def _server_url() -> str:
     url = get_current_settings().api.url
     if url is not None:
         return url
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")  # else it calls its makers
     server = SubprocessASGIServer()  # one a process: the one that runs the flow
     server.start()
     return server.api_url
