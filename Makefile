@@ -47,8 +47,7 @@ test-services: ## install what the tests need beside Python
 	@tests/install_system_tools
 
 test: check test-services ## all checks and all tests
-	$(RUN) pytest -n 2 --dist loadfile --ignore tests/deployments --ignore tests/flows/test_ray.py
-	$(RUN) pytest tests/deployments tests/flows/test_ray.py
+	$(RUN) pytest -n 2 --dist loadgroup
 
 format: install ## rewrite the code in the project's style
 	$(RUN) ruff format .
