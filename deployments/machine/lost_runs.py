@@ -45,7 +45,7 @@ def lost_runs(machine: Machine, *, workers_run: bool) -> tuple[LostRun, ...]:
     alive = {process.flow_run for process in processes_of(machine.mark)}
     ours = {part.pool for part in machine.parts if part.pool and not _served_elsewhere(machine, part.pool)}
     return tuple(
-        LostRun(id=run["id"], name=run["name"], outcome=_outcome(run))
+        LostRun(id=run["id"], name=run["name"], outcome=_outcome(run, bounded=workers_run))
         for run in taken
         if run["work_pool_name"] in ours
         and run["id"] not in alive
@@ -97,10 +97,11 @@ _STATES: Final[dict[str, dict[str, str]]] = {
 }
 
 
-def _outcome(run: dict[str, Any]) -> Literal["run again", "crashed", "cancelled"]:
+def _outcome(run: dict[str, Any], *, bounded: bool) -> Literal["run again", "crashed", "cancelled"]:
+    """A stop of the machine does not count against a run."""
     if run["state_type"] == "CANCELLING":
         return "cancelled"
-    return "run again" if run["run_count"] < MOST_ATTEMPTS else "crashed"
+    return "crashed" if bounded and run["run_count"] >= MOST_ATTEMPTS else "run again"
 
 
 def _served_elsewhere(machine: Machine, pool: str) -> bool:

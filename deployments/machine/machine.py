@@ -136,6 +136,7 @@ class Machine:
             "LIGHTBOX_LABEL_STUDIO_PORT": str(ports.label_studio),
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_UI_URL": f"http://127.0.0.1:{ports.prefect}",
+            "PREFECT_SERVER_UI_API_URL": self.api,  # else the pages ask on Prefect's default port
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "3",
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",

@@ -22,8 +22,8 @@ from deployments.machine.supervision import STOPPING, Supervisor, last_words
 from tasks.errors import ConfigError
 
 READY_SECONDS: Final = 240.0
-FAILING_SECONDS: Final = 15.0
-"""A part that ends again and again for so long will not come up by itself."""
+MOST_STARTS: Final = 3
+"""A part that ends so often will not come up by itself."""
 
 AZURITE: Final = REPOSITORY / "infra" / "azurite"
 LABEL_STUDIO: Final = REPOSITORY / "infra" / "label_studio"
@@ -77,10 +77,13 @@ def locked(machine: Machine) -> Iterator[None]:
 
 
 def _check_programs(machine: Machine) -> None:
-    if shutil.which("node") is None or not (AZURITE / "node_modules" / "azurite").is_dir():
+    if shutil.which("node") is None:
         raise ConfigError(
-            f"Azurite, the blob store, is not installed in {AZURITE}.",
-            cure="install Node.js 18 or later, then run `make up` or infra/azurite/install",
+            "node is missing, which runs Azurite, the blob store.", cure="install Node.js 18 or later"
+        )
+    if not (AZURITE / "node_modules" / "azurite").is_dir():
+        raise ConfigError(
+            f"Azurite, the blob store, is not installed in {AZURITE}.", cure="run infra/azurite/install"
         )
     if machine.settings.label_studio:
         done = subprocess.run([LABEL_STUDIO / "install"], check=False)
@@ -131,7 +134,7 @@ def _start(machine: Machine, supervisor: Supervisor, parts: Sequence[Part], cons
     began = time.monotonic()
     for part in parts:
         supervisor.start(part.name)
-    waiting, failing = list(parts), dict.fromkeys((part.name for part in parts), began)
+    waiting, started = list(parts), {part.name: set[int]() for part in parts}
     while waiting:
         states = supervisor.states()
         for part in tuple(waiting):
@@ -139,9 +142,8 @@ def _start(machine: Machine, supervisor: Supervisor, parts: Sequence[Part], cons
             if is_well(machine, part, state):
                 waiting.remove(part)
                 console.print(f"  {part.title:<28} {f'{now - began:.1f} s':>7}  {part.url or ''}".rstrip())
-            elif state.statename in {"STARTING", "RUNNING"}:
-                failing[part.name] = now
-            if state.statename == "FATAL" or now - failing[part.name] > FAILING_SECONDS:
+            started[part.name] |= {state.pid} - {0}
+            if state.statename == "FATAL" or len(started[part.name]) > MOST_STARTS:
                 raise _did_not_start(machine, part, state.spawnerr or "it ends again and again")
             if now - began > READY_SECONDS:
                 raise _did_not_start(machine, part, f"it does not answer after {READY_SECONDS:.0f} s")
@@ -172,8 +174,8 @@ def _deploy(machine: Machine) -> str:
     )
     if done.returncode:
         raise ConfigError(
-            f"`lightbox deploy` failed: {done.stderr.strip()[-1500:]}",
-            cure=f"mend that, most often a file in {machine.folder / 'data_sets'}, and run `make up` again",
+            f"`lightbox deploy` failed: {done.stderr.strip().removeprefix('error: ')[-1500:]}",
+            cure=f"then run `make up` again; data sets stand in {machine.folder / 'data_sets'}",
         )
     return done.stdout.strip().splitlines()[-1]
 
