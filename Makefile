@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Each does its own set-up.
+# Three commands matter: `make demo`, `make test` and `make up`. Each does its own set-up.
 SHELL := /bin/bash
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .venv/bin/uv)
@@ -44,6 +44,7 @@ check: install ## lint, types, import rules
 test-services: ## install what the tests need beside Python
 	@infra/azurite/install
 	@UV=$(UV) infra/label_studio/install || echo "Label Studio cannot be had: its tests are skipped"
+	@UV=$(UV) infra/checks/install || echo "checkov cannot be had: tests of the templates are skipped"
 	@tests/install_system_tools
 
 test: check test-services ## all checks and all tests
