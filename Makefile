@@ -6,6 +6,9 @@ RUN := $(UV) run --frozen --no-sync
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON ?= .venv/bin/python
 
+# They start whole systems, and look at what the machine does.
+ALONE := tests/deployments tests/flows/test_ray.py tests/infra/test_up.py
+
 .PHONY: help install demo up down status check test test-services format bench
 
 help: ## show this list
@@ -48,7 +51,8 @@ test-services: ## install what the tests need beside Python
 	@tests/install_system_tools
 
 test: check test-services ## all checks and all tests
-	$(RUN) pytest -n 2 --dist loadgroup
+	$(RUN) pytest -n 2 --dist loadfile $(foreach path,$(ALONE),--ignore $(path))
+	$(RUN) pytest $(ALONE)
 
 format: install ## rewrite the code in the project's style
 	$(RUN) ruff format .

@@ -32,15 +32,6 @@ pytest_plugins = [
 REPOSITORY = Path(__file__).parent.parent
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What one process runs when two share the tests: a module; of the deployments all, since they share a server."""
-    for item in items:
-        place = item.path.relative_to(REPOSITORY / "tests")
-        group = place.parts[0] if place.parts[0] == "deployments" else str(place)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(autouse=True)
 def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees another's downloaded images."""
