@@ -6,7 +6,7 @@ RUN := $(UV) run --frozen --no-sync
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON ?= .venv/bin/python
 
-# They start whole systems, and look at what the machine does. Ray's tests hang after others in the same process.
+# They start whole systems, and look at what the machine does.
 ALONE := tests/deployments tests/infra/test_up.py
 RAY := tests/flows/test_ray.py
 

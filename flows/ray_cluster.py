@@ -43,6 +43,8 @@ def ray_cluster(settings: SearchSettings) -> Iterator[TaskRunner[Any]]:
         ConfigError: Ray is not installed, does not answer, cannot ever give what a trial asks for, or has nodes that
             do not reach the Prefect server.
     """
+    # Below `uv run`, Ray would start its workers by uv as well, in a folder of their own: here they never came up.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
         from prefect_ray import RayTaskRunner
