@@ -9,10 +9,10 @@ import pandas as pd
 from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
-from tasks.evaluate import EvaluatedBundle, predict_unseen
+from tasks.evaluate import EvaluatedBundle, judged_folds, predict_unseen
 from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.gate import Decision, GateSettings, decide
-from tasks.evaluation.out_of_fold import OperatingRule
+from tasks.evaluation.out_of_fold import OperatingRule, apply_by_fold
 from tasks.ingest import Listing
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.manifest import BUNDLE_FILE
@@ -52,7 +52,7 @@ def _opponent_state(run: Run, *inputs: object) -> str | None:
     return _opponent(run, evaluated)
 
 
-@stage("decide", version=2, state=_opponent_state)
+@stage("decide", version=3, state=_opponent_state)
 def decide_promotion(
     run: Run, listing: Listing, found: Catalogue, evaluated: EvaluatedBundle, settings: GateSettings
 ) -> Verdict:
@@ -83,11 +83,17 @@ def _same_question(found: Catalogue, bundle: Bundle) -> bool:
 def _compared(
     run: Run, listing: Listing, found: Catalogue, evaluated: EvaluatedBundle, bundle: Bundle, champion: str
 ) -> Comparison:
+    """The champion by the rules that were chosen without an image's fold, as the challenger.
+
+    Images of a fold for which it has none (it was judged on fewer folds) may have chosen its threshold: left out.
+    """
     rows, (logits,) = predict_unseen(run, listing, read_catalogue(run, found), [bundle])
-    positive = found.positive_index
-    rule = OperatingRule(bundle.manifest.temperature, bundle.manifest.threshold)
-    probabilities, predicted = rule.apply(logits, positive)
-    theirs = rows[["path"]].assign(row=np.arange(len(rows)))
+    rules = {
+        rule.fold: OperatingRule(rule.temperature, rule.threshold) for rule in bundle.manifest.fold_rules
+    }
+    folds = judged_folds(rows, found)
+    probabilities, predicted = apply_by_fold(rules, logits, folds, found.positive_index)
+    theirs = rows[["path"]].assign(row=np.arange(len(rows)))[np.isin(folds, list(rules))]
     data = run.open_workspace().read(evaluated.predictions.path)
     ours = pd.read_parquet(io.BytesIO(data)).merge(theirs, on="path", validate="one_to_one")
     index = {name: place for place, name in enumerate(found.classes)}

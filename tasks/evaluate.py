@@ -41,7 +41,7 @@ class EvaluatedBundle(Record):
     predictions: FileReference = Field(
         description="predictions.parquet: a row an image, by who never saw it."
     )
-    manifest: FileReference = Field(description="bundle.json with threshold, temperature and figures.")
+    manifest: FileReference = Field(description="bundle.json with temperatures, thresholds and figures.")
     threshold: float | None = Field(description="The served threshold.")
     temperature: float = Field(description="The served temperature.")
     not_reported: int = Field(ge=0, description="Images to be reported on that no member may judge.")
@@ -53,7 +53,7 @@ class EvaluatedBundle(Record):
     )
 
 
-@stage("evaluate", version=3)
+@stage("evaluate", version=4)
 def evaluate_bundle(
     run: Run, listing: Listing, found: Catalogue, exported: ExportedBundle, recall_target: float
 ) -> EvaluatedBundle:
@@ -66,7 +66,7 @@ def evaluate_bundle(
     rows, (logits, *faster_logits) = predict_unseen(run, listing, table, bundles)
     concerned = (~_beside_the_test(rows, found)).to_numpy(np.bool_)
     rows, logits = rows[concerned], logits[concerned]
-    folds = _folds(rows, found)
+    folds = judged_folds(rows, found)
     labels = found.label_indices(rows["label"])
     positive = found.positive_index
     judged = judge(
@@ -93,6 +93,10 @@ def evaluate_bundle(
         bundles[0].manifest,
         threshold=served.threshold,
         temperature=served.temperature,
+        fold_rules=[
+            {"fold": fold, "temperature": rule.temperature, "threshold": rule.threshold}
+            for fold, rule in judged.rules.items()
+        ],
         metrics=evaluation.model_dump(mode="json"),
         faster=None if faster is None else faster.model_dump(),
     )
@@ -116,8 +120,8 @@ def _load(run: Run, exported: ExportedBundle, precision: Precision) -> Bundle:
     return load_bundle(uri, block_options(run.workspace_block), run.cache_root, precision=precision)
 
 
-def _folds(rows: pd.DataFrame, found: Catalogue) -> npt.NDArray[np.int64]:
-    """The folds by which rows are judged: a given test image is one wherever an earlier run had put it."""
+def judged_folds(rows: pd.DataFrame, found: Catalogue) -> npt.NDArray[np.int64]:
+    """The folds (n,) by which rows are judged: a given test image is one wherever an earlier run had put it."""
     folds = rows["fold"].to_numpy(np.int64)
     if found.protocol != "given_split":
         return folds
@@ -134,7 +138,7 @@ def _beside_the_test(rows: pd.DataFrame, found: Catalogue) -> "pd.Series[bool]":
 def _wanted(table: CatalogueTable, found: Catalogue) -> int:
     """Files that the figures are meant to cover."""
     rows = table.frame[~table.frame["conflict"] & ~_beside_the_test(table.frame, found)]
-    return int(np.isin(_folds(rows, found), list(reported_folds(found.protocol, found.n_folds))).sum())
+    return int(np.isin(judged_folds(rows, found), list(reported_folds(found.protocol, found.n_folds))).sum())
 
 
 def _leak(

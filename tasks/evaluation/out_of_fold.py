@@ -50,11 +50,21 @@ class HonestPredictions:
 
     def applied_to(self, logits: Floats, folds: Ints, positive: int | None) -> tuple[Floats, Ints]:
         """The same rules on other logits (n, classes) of the same images: probabilities and predictions as above."""
-        probabilities, predicted = np.zeros_like(logits), np.zeros(len(logits), dtype=np.int64)
-        for fold, rule in self.rules.items():
-            own = folds == fold
-            probabilities[own], predicted[own] = rule.apply(logits[own], positive)
-        return probabilities, predicted
+        return apply_by_fold(self.rules, logits, folds, positive)
+
+
+def apply_by_fold(
+    rules: Mapping[int, OperatingRule], logits: Floats, folds: Ints, positive: int | None
+) -> tuple[Floats, Ints]:
+    """Probabilities (n, classes) and predicted class index (n,) of logits (n, classes), each by its fold's rule.
+
+    Rows of a fold without a rule have probabilities and predictions of zero.
+    """
+    probabilities, predicted = np.zeros_like(logits), np.zeros(len(logits), dtype=np.int64)
+    for fold, rule in rules.items():
+        own = folds == fold
+        probabilities[own], predicted[own] = rule.apply(logits[own], positive)
+    return probabilities, predicted
 
 
 def judge(
@@ -76,11 +86,9 @@ def judge(
 
     Raises: DataSetUnusable when nothing is left to fit a rule on; LeakageError when a fold would judge itself.
     """
-    n, n_classes = logits.shape
     every_fold = frozenset(np.unique(folds).tolist())
     cross = reported_folds == every_fold
-    probabilities, predicted = np.zeros((n, n_classes)), np.zeros(n, dtype=np.int64)
-    thresholds = np.full(n, np.nan)
+    thresholds = np.full(len(logits), np.nan)
     rules: dict[int, OperatingRule] = {}
     for fold in sorted(reported_folds & every_fold):
         own = folds == fold
@@ -88,9 +96,9 @@ def judge(
         if (own & others).any():
             raise LeakageError(f"fold {fold} would choose its own threshold", cure="report this as a defect")
         rule = rules[fold] = fit_rule(labels[others], logits[others], positive, recall_target)
-        probabilities[own], predicted[own] = rule.apply(logits[own], positive)
         if rule.threshold is not None:
             thresholds[own] = rule.threshold
+    probabilities, predicted = apply_by_fold(rules, logits, folds, positive)
     reported = np.isin(folds, list(reported_folds))
     usable = ~straddling if cross else ~reported & ~straddling
     served = fit_rule(labels[usable], logits[usable], positive, recall_target)

@@ -107,6 +107,14 @@ class FasterPrecision(_Frozen):
     accepted: bool = Field(description="Whether the figures are kept, so that an endpoint may use it.")
 
 
+class FoldRule(_Frozen):
+    """Temperature and threshold that were chosen without the images of a fold."""
+
+    fold: int = Field(ge=0, description="The fold that may be judged by it.")
+    temperature: float = Field(gt=0, description="Logits are divided by it before the softmax.")
+    threshold: float | None = Field(ge=0, le=1, description="As the served one; None names the likeliest.")
+
+
 class BundleFacts(_Frozen):
     """What is known before the graphs are written; backbone, recipe, preprocessing and views are those served."""
 
@@ -129,6 +137,11 @@ class BundleFacts(_Frozen):
         "None names the more probable.",
     )
     temperature: float = Field(default=1.0, gt=0, description="Logits are divided by it before the softmax.")
+    fold_rules: tuple[FoldRule, ...] = Field(
+        default=(),
+        description="One for each fold that the figures cover. The served temperature and threshold were chosen on "
+        "these folds too, and may not judge them.",
+    )
     dataset_digest: str = Field(description="Digest of the catalogue that it was trained from.")
     protocol: Literal["cross_validation", "holdout", "given_split"]
     served: Literal["average", "refit"] = Field(
@@ -248,7 +261,7 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> None:
 
 
 def amended(manifest: BundleManifest, **changes: Any) -> BundleManifest:
-    """A manifest with what evaluation found (threshold, temperature, metrics, faster), validated anew.
+    """A manifest with what evaluation found (temperatures, thresholds, metrics, faster), validated anew.
 
     Raises:
         ValueError: the changed manifest does not fit the schema.
@@ -257,7 +270,7 @@ def amended(manifest: BundleManifest, **changes: Any) -> BundleManifest:
 
 
 def amend(folder: Path, **changes: Any) -> BundleManifest:
-    """Put what evaluation found (threshold, temperature, metrics, faster) into a bundle that is not yet published.
+    """Put what evaluation found (temperatures, thresholds, metrics, faster) into a bundle that is not yet published.
 
     Raises:
         BundleError: the folder holds no readable bundle.

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 import torch
 from main_job import Done, lightbox
-from playwright import sync_api
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
@@ -31,6 +30,7 @@ from tasks.fine_tune import TrainedMembers, load_network
 from tasks.ingest import ImagesSource, Listing, ingest
 from tasks.models.bundle import load_bundle
 from tasks.models.manifest import amend, read_folder, sha256_of
+from tasks.models.registry import Registry
 from tasks.prepare import prepare
 from tasks.promote import publish
 from tasks.report import report
@@ -40,7 +40,6 @@ from tasks.training.backbones import BACKBONES
 from tasks.training.recipes import Probe, WeightsChoice
 
 pytestmark = pytest.mark.slow
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 SMALL = Probe(
     backbone="resnet18",
@@ -90,7 +89,10 @@ class Went:
         same = ChosenRecipes.same(SMALL, len(MEMBERS))
         members = fine_tune.fn(another, self.found, same, pixels, TrainingSettings(device="cpu"), "average")
         bundle = export(another, self.found, pixels, members)
-        publish(another, bundle, evaluate_bundle(another, self.listing, self.found, bundle, 0.95))
+        challenger = evaluate_bundle(another, self.listing, self.found, bundle, 0.95)
+        publish(another, bundle, challenger)
+        Registry(self.run.open_workspace()).promote("small", version.version, ("first",))
+        self.verdict = decide_promotion(another, self.listing, self.found, challenger, GateSettings())
 
     def compare(self, first: str, second: str, *more: str) -> Done:
         """`lightbox compare` on the images that both were trained on."""
@@ -146,6 +148,21 @@ def _said_in_torch(went: Went, fold: int, path: str) -> float:
     return float(yes - no)
 
 
+def test_the_champion_is_judged_by_thresholds_that_were_chosen_without_the_image(went: Went) -> None:
+    """On the images of its own evaluation it gets the figures of its own evaluation; its served rule gives others."""
+    published, compared = went.evaluated.evaluation, went.verdict.comparison
+    assert compared is not None
+    assert (compared.champion_version, compared.n) == ("v1", published.n)
+    champion = compared.champion
+    assert published.recall is not None and published.specificity is not None and published.auc is not None
+    assert champion.recall == pytest.approx(published.recall.value)
+    assert champion.specificity == pytest.approx(published.specificity.value)
+    assert champion.auc == pytest.approx(published.auc.value)
+    rules = load_bundle(went.run.open_workspace().uri("models/small/v1")).manifest.fold_rules
+    assert [rule.fold for rule in rules] == [0, 1, 2]
+    assert len({rule.threshold for rule in rules} | {went.evaluated.threshold}) > 1
+
+
 def test_the_report_says_which_recipe_each_member_has(went: Went) -> None:
     assert "Recipe of member 0" in went.page and "Recipe of refit" in went.page
     assert "backbone resnet18" in went.page and "preprocessing size px 64" in went.page
@@ -176,23 +193,20 @@ def test_two_models_are_compared_on_what_neither_saw(went: Went, tmp_path: Path)
     assert "DeLong p" in done.stderr and "small v2" in done.stderr
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install -y chromium")
-def test_the_page_fits_a_desktop_and_a_phone(went: Went, tmp_path: Path) -> None:
+def test_the_page_fits_a_desktop_and_a_phone(went: Went, browser: Any, tmp_path: Path) -> None:
     done = went.compare("small/v1", "v2", "--json", str(tmp_path / "out.json"), "--quiet")
     assert done.returncode == 0, done.stderr
     uri = Path(json.loads((tmp_path / "out.json").read_text())["uri"]).as_uri()
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for width, height in ((1280, 1000), (390, 844)):
-            page: Any = browser.new_page(viewport={"width": width, "height": height})
-            asked: list[str] = []
-            page.on("request", lambda request, asked=asked: asked.append(request.url.split(":")[0]))
-            page.goto(uri)
-            assert set(asked) <= {"file", "data"} and asked.count("file") == 1
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            assert page.locator("svg.plot").count() == 3
-            assert page.get_by_text("Which is better").bounding_box()["y"] < height
-        browser.close()
+    for width, height in ((1280, 1000), (390, 844)):
+        page = browser.new_page(viewport={"width": width, "height": height})
+        asked: list[str] = []
+        page.on("request", lambda request, asked=asked: asked.append(request.url.split(":")[0]))
+        page.goto(uri)
+        assert set(asked) <= {"file", "data"} and asked.count("file") == 1
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.locator("svg.plot").count() == 3
+        assert page.get_by_text("Which is better").bounding_box()["y"] < height
+        page.close()
 
 
 def test_what_every_member_saw_is_left_out_with_its_copies(went: Went, tmp_path: Path) -> None:
@@ -232,7 +246,7 @@ def test_what_every_member_saw_is_left_out_with_its_copies(went: Went, tmp_path:
     [
         ("v1", "small/v1", (), "both models are"),
         ("v1", "v7", (), "small has no v7"),
-        ("v1", "champion", (), "small has no champion yet"),
+        ("v1", "challenger", (), "small has no challenger yet"),
         ("v1", "/nowhere/at/all", (), "no bundle at"),
         ("v1", "v2", ("--recall-target", "1"), "give a share above 0 and below 1"),
     ],
