@@ -47,7 +47,7 @@ from tasks.training.recipes import PRESETS, FineTune, Full, Optimisation, Probe,
 from tasks.training.weights import build
 
 BATCH_SIZE = 16
-PEER_LEARNING_RATE = 1e-4
+PEER_LEARNING_RATE = 3e-4
 VIEWS: dict[TestView, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "hflip": lambda x: x.flip(3),
@@ -331,12 +331,21 @@ def _fastai_course(data: Data, options: Any) -> Course | None:
     device = compute_on("auto").device
     for fold, view in data.views.items():
         fastai.set_seed(0)
-        network = _fresh(options.backbone, view).to(device)
+        network = _with_fastai_head(fastai, _fresh(options.backbone, view)).to(device)
         with tempfile.TemporaryDirectory() as folder:
             paths = list(_written(data, view, Path(folder)))
             learner = _fastai_learner(fastai, data, view, network, paths, device)
             _fit_fastai(fastai, learner, course, data, fold, options.epochs)
     return course
+
+
+def _with_fastai_head(fastai: Any, network: Network) -> Network:
+    """The body's weights under the pooling and the head that fastai's own learners put on a body."""
+    n_classes = network.head.out_features
+    network.pool = nn.Identity()
+    network.head = fastai.create_head(network.spec.feature_dim, n_classes)
+    fastai.apply_init(network.head, nn.init.kaiming_normal_)
+    return network
 
 
 def _written(data: Data, view: TrainingView, folder: Path) -> Iterator[Path]:
