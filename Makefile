@@ -7,8 +7,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON ?= .venv/bin/python
 
 # They start whole systems, and look at what the machine does.
-ALONE := tests/deployments tests/infra/test_up.py
-RAY := tests/flows/test_ray.py
+ALONE := tests/deployments tests/infra/test_up.py tests/flows/test_ray.py
 
 .PHONY: help install demo up down status check test test-services format bench
 
@@ -52,9 +51,8 @@ test-services: ## install what the tests need beside Python
 	@tests/install_system_tools
 
 test: check test-services ## all checks and all tests
-	$(RUN) pytest -n 2 --dist loadfile $(foreach path,$(ALONE) $(RAY),--ignore $(path))
+	$(RUN) pytest -n 2 --dist loadfile $(foreach path,$(ALONE),--ignore $(path))
 	$(RUN) pytest $(ALONE)
-	$(RUN) pytest $(RAY)
 
 format: install ## rewrite the code in the project's style
 	$(RUN) ruff format .

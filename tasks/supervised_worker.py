@@ -1,22 +1,21 @@
 """The `supervisor` compute driver: a program of a supervisord on this machine, over its unix socket.
 
-Faults and states are those of https://supervisord.org/api.html and https://supervisord.org/subprocess.html.
+States are those of https://supervisord.org/subprocess.html.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
-from xmlrpc.client import Error, Fault, ServerProxy
+from xmlrpc.client import Error, Fault
 
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import Faults
 
 from tasks.compute import ComputeStatus, SupervisorCompute
 from tasks.errors import ComputeUnavailable, ConfigError
+from tasks.supervisord import ignoring, supervisord_at
 from tasks.work_pool import online_workers
 
-BAD_NAME = 10
-ALREADY_STARTED = 60
-NOT_RUNNING = 70
 ASLEEP = ("STOPPED", "EXITED", "FATAL", "UNKNOWN")
 
 
@@ -42,15 +41,15 @@ class SupervisedWorker:
                 f"{info['spawnerr'] or info['description']}.",
                 cure=f"look at its log, {info['stdout_logfile'] or 'which supervisord.conf names'}",
             )
-        with self._server() as server, _ignoring(ALREADY_STARTED):
-            server.supervisor.startProcess(self._settings.program, False)
+        with self._server() as server, ignoring(Faults.ALREADY_STARTED):
+            server.startProcess(self._settings.program, False)
         self._asked = True
 
     def stop(self) -> None:
         """Stop the program and wait until it has stopped."""
         self._asked = False
-        with self._server() as server, _ignoring(NOT_RUNNING):
-            server.supervisor.stopProcess(self._settings.program, True)
+        with self._server() as server, ignoring(Faults.NOT_RUNNING):
+            server.stopProcess(self._settings.program, True)
 
     def status(self) -> ComputeStatus:
         """Ready when the program runs and the pool has a worker."""
@@ -61,18 +60,17 @@ class SupervisedWorker:
 
     def _info(self) -> dict[str, Any]:
         with self._server() as server:
-            found: Any = server.supervisor.getProcessInfo(self._settings.program)
+            found: Any = server.getProcessInfo(self._settings.program)
         return dict(found)
 
     @contextmanager
     def _server(self) -> Iterator[Any]:
         """A connection of its own for each call; its errors as ours."""
-        transport = SupervisorTransport(None, None, f"unix://{self._settings.socket}")
         try:
-            # The address is not used: the transport speaks to the socket.
-            yield ServerProxy("http://127.0.0.1", transport=transport)
+            with supervisord_at(Path(self._settings.socket)) as server:
+                yield server
         except Fault as error:
-            if error.faultCode == BAD_NAME:
+            if error.faultCode == Faults.BAD_NAME:
                 raise ConfigError(
                     f"supervisord at {self._settings.socket} has no program '{self._settings.program}'.",
                     cure="name one that `supervisorctl status` lists",
@@ -86,15 +84,3 @@ class SupervisedWorker:
                 f"supervisord does not answer at {self._settings.socket}: {error}",
                 cure="start it, or correct the path; the worker's account must be allowed to write to the socket",
             ) from error
-        finally:
-            transport.close()
-
-
-@contextmanager
-def _ignoring(code: int) -> Iterator[None]:
-    """What another process did a moment before is as well."""
-    try:
-        yield
-    except Fault as error:
-        if error.faultCode != code:
-            raise

@@ -23,9 +23,11 @@ os.environ["MPLCONFIGDIR"] = f"{_HOME.name}/matplotlib"
 
 pytest_plugins = [
     "azurite_service",
+    "browser_service",
     "main_job",
     "prefect_service",
     "mlflow_service",
+    "small_search",
     "labelling.label_studio_service",  # it uses prefect_service
 ]
 

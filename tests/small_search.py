@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tasks.data.demo import DemoSummary
 
 SPACE = """
@@ -13,6 +15,14 @@ epochs: [2]
 learning_rate: {low: 0.0001, high: 0.003}
 """
 COMMAND = str(Path(sys.executable).parent / "lightbox")
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its search space, as a file."""
+    path = tmp_path_factory.mktemp("space") / "space.yaml"
+    path.write_text(SPACE)
+    return path
 
 
 def arguments(demo: DemoSummary, workspace: Path, space: Path, command: str = "search") -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import httpx
 
 from deployments.machine.machine import Machine, Part
+from deployments.machine.prefect_api import workers_of
 from deployments.machine.supervision import ProgramState
 
 ANSWER_SECONDS: Final = 5.0
@@ -22,18 +23,13 @@ def is_well(machine: Machine, part: Part, state: ProgramState) -> bool:
             answer = httpx.get(part.health, timeout=ANSWER_SECONDS)
             # Without a signature the blob store refuses, which is an answer.
             return answer.is_success or (part.name == "azurite" and answer.is_client_error)
-        return part.pool is None or _was_heard(machine, part, state)
+        return part.pool is None or _was_heard(machine, part.pool, part, state)
     except httpx.HTTPError:
         return False
 
 
-def _was_heard(machine: Machine, part: Part, state: ProgramState) -> bool:
-    answer = httpx.post(
-        f"{machine.api}/work_pools/{part.pool}/workers/filter", json={}, timeout=ANSWER_SECONDS
-    )
-    if not answer.is_success:
-        return False
-    heard = [_time(row) for row in answer.json() if row["name"] == part.name]
+def _was_heard(machine: Machine, pool: str, part: Part, state: ProgramState) -> bool:
+    heard = [_time(row) for row in workers_of(machine, pool) if row["name"] == part.name]
     now = datetime.now(UTC)
     return any(
         time.timestamp() >= state.start and now - time < HEARD_WITHIN for time in heard if time is not None

@@ -8,10 +8,10 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.machine.machine import Machine
+from deployments.machine.prefect_api import ask_prefect, workers_of
 from deployments.machine.processes import processes_of
 
 MOST_ATTEMPTS: Final = 3
@@ -20,7 +20,6 @@ MOST_ATTEMPTS: Final = 3
 STARTING: Final = timedelta(minutes=2)
 """A run that a worker has taken has a process by then."""
 
-ANSWER_SECONDS: Final = 10.0
 _TAKEN: Final = ("PENDING", "RUNNING", "CANCELLING")
 
 
@@ -58,13 +57,8 @@ def taken_runs(machine: Machine) -> list[dict[str, Any]]:
 
     Raises: httpx.HTTPError when the server does not answer.
     """
-    answer = httpx.post(
-        f"{machine.api}/flow_runs/filter",
-        json={"flow_runs": {"state": {"type": {"any_": _TAKEN}}, "deployment_id": {"is_null_": False}}},
-        timeout=ANSWER_SECONDS,
-    )
-    answer.raise_for_status()
-    found: list[dict[str, Any]] = answer.json()
+    taken = {"state": {"type": {"any_": _TAKEN}}, "deployment_id": {"is_null_": False}}
+    found: list[dict[str, Any]] = ask_prefect(machine, "flow_runs/filter", {"flow_runs": taken})
     return found
 
 
@@ -74,12 +68,8 @@ def see_to(machine: Machine, lost: Collection[LostRun]) -> None:
     Raises: httpx.HTTPError when the server does not answer.
     """
     for run in lost:
-        answer = httpx.post(
-            f"{machine.api}/flow_runs/{run.id}/set_state",
-            json={"state": _STATES[run.outcome], "force": True},
-            timeout=ANSWER_SECONDS,
-        )
-        answer.raise_for_status()
+        body = {"state": _STATES[run.outcome], "force": True}
+        ask_prefect(machine, f"flow_runs/{run.id}/set_state", body)
 
 
 _STATES: Final[dict[str, dict[str, str]]] = {
@@ -106,9 +96,9 @@ def _outcome(run: dict[str, Any], *, bounded: bool) -> Literal["run again", "cra
 
 def _served_elsewhere(machine: Machine, pool: str) -> bool:
     """Whether a worker that is not ours serves the pool too: its runs have no process here."""
-    answer = httpx.post(f"{machine.api}/work_pools/{pool}/workers/filter", json={}, timeout=ANSWER_SECONDS)
-    answer.raise_for_status()
-    return any(row["name"] != f"worker-{pool}" and row["status"] == "ONLINE" for row in answer.json())
+    return any(
+        row["name"] != f"worker-{pool}" and row["status"] == "ONLINE" for row in workers_of(machine, pool)
+    )
 
 
 def _is_starting(run: dict[str, Any]) -> bool:

@@ -4,13 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault
 
 from pydantic import BaseModel, ConfigDict, Field
-from supervisor.xmlrpc import Faults, SupervisorTransport
+from supervisor.xmlrpc import Faults
 
 from deployments.machine.machine import REPOSITORY, Machine
 from tasks.errors import ConfigError
+from tasks.supervisord import ignoring, supervisord_at
 
 CONFIGURATION: Final = REPOSITORY / "infra" / "local" / "supervisord.conf"
 TAIL_BYTES: Final = 2000
@@ -84,31 +85,21 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         """Begin to start a program; nothing where it runs."""
-        try:
+        with ignoring(Faults.ALREADY_STARTED):
             self._ask("startProcess", name, False)
-        except Fault as fault:
-            if fault.faultCode != Faults.ALREADY_STARTED:
-                raise
 
     def kill(self, name: str) -> None:
         """End a program at once; it is started again."""
-        try:
+        with ignoring(Faults.NOT_RUNNING):
             self._ask("signalProcess", name, "KILL")
-        except Fault as fault:
-            if fault.faultCode != Faults.NOT_RUNNING:
-                raise
 
     def shut_down(self) -> None:
         """Stop all programs in their order, then the supervisor itself; returns at once."""
         self._ask("shutdown")
 
     def _ask(self, method: str, *arguments: Any) -> Any:
-        transport = SupervisorTransport(None, None, f"unix://{self._machine.socket}")
-        proxy = ServerProxy("http://127.0.0.1", transport=transport)
-        try:
-            return getattr(proxy.supervisor, method)(*arguments)
-        finally:
-            transport.close()
+        with supervisord_at(self._machine.socket) as server:
+            return getattr(server, method)(*arguments)
 
 
 def last_words(log: Path) -> str:

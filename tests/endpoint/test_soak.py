@@ -6,7 +6,6 @@ LIGHTBOX_SOAK_REQUESTS (default 3000) and LIGHTBOX_SOAK_SECONDS (default 10) mak
 import http.client
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ import pytest
 from endpoint.conftest import REASON
 from endpoint.live import PRIMARY, Process, picture
 from endpoint.test_hostile import BROKEN
+from required_tools import required
 
 from tasks.data.workspace import Workspace
 from tasks.models.registry import Registry
@@ -77,10 +77,8 @@ def test_memory_does_not_grow_over_good_and_bad_requests(workspace: Path, tmp_pa
     assert grown < 1.05, f"{settled} KiB after {SETTLED} requests, {grown:.3f} times that after {REQUESTS}"
 
 
-@pytest.mark.skipif(
-    shutil.which("wrk") is None and not os.environ.get("CI"), reason="needs wrk: apt-get install -y wrk"
-)
 def test_wrk_sees_no_failure_through_swaps_and_an_absent_workspace(workspace: Path, tmp_path: Path) -> None:
+    program = required("wrk", "apt-get install -y wrk")
     body, script = tmp_path / "body.png", tmp_path / "load.lua"
     body.write_bytes(picture())
     script.write_text(
@@ -93,7 +91,7 @@ def test_wrk_sees_no_failure_through_swaps_and_an_absent_workspace(workspace: Pa
     with Process(*options, cache=tmp_path / "cache") as process:
         client = process.wait_ready()
         url = f"http://127.0.0.1:{client.port}/predict"
-        command = ["wrk", "-t1", "-c8", f"-d{SECONDS}s", "--timeout", "20s", "-s", str(script), url]
+        command = [program, "-t1", "-c8", f"-d{SECONDS}s", "--timeout", "20s", "-s", str(script), url]
         wrk = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         time.sleep(SECONDS / 5)
         registry.promote("slices", "v2", REASON)

@@ -13,7 +13,7 @@ import pytest
 from main_job import lightbox
 from prefect_service import free_port
 from ray_service import RayCluster, ray_head
-from small_search import COMMAND, SPACE, arguments, trainings
+from small_search import COMMAND, arguments, trainings
 
 from tasks.data.demo import DemoSummary
 
@@ -34,13 +34,6 @@ print(processors, ray.is_initialized())
 def cluster() -> Iterator[RayCluster]:
     with ray_head() as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("space") / "space.yaml"
-    path.write_text(SPACE)
-    return path
 
 
 def test_without_an_address_a_cluster_is_started_here_and_stopped(tmp_path: Path) -> None:

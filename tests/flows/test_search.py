@@ -12,18 +12,11 @@ from typing import Any
 import httpx
 import pytest
 from main_job import lightbox
-from small_search import COMMAND, SPACE, arguments, trainings
+from small_search import COMMAND, arguments, trainings
 
 from tasks.data.demo import DemoSummary
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("space") / "space.yaml"
-    path.write_text(SPACE)
-    return path
 
 
 def test_a_killed_search_goes_on_and_repeats_nothing(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from recorded_api import Answer, Asked, recorded_api
-from template_tools import REPOSITORY, absent, output_of, required
+from required_tools import REPOSITORY, absent, output_of, required
 
 from tasks.azure_vm import ROLE_ACTIONS
 from tasks.compute import AzureVmCompute

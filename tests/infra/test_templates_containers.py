@@ -21,7 +21,7 @@ from prefect.settings import Settings
 from prefect.settings.legacy import _get_settings_fields
 from prefect_redis.client import RedisMessagingSettings
 from prefect_service import free_port
-from template_tools import REPOSITORY, output_of, required
+from required_tools import REPOSITORY, output_of, required
 
 CONTAINERS = REPOSITORY / "infra" / "containers"
 DOCKERFILE = (CONTAINERS / "Dockerfile").read_text()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from endpoint.bundles import export_small_bundle
 from endpoint.live import PRIMARY, READY, picture
-from template_tools import REPOSITORY, output_of, required
+from required_tools import REPOSITORY, output_of, required
 
 from tasks.data.workspace import Workspace
 from tasks.models.registry import Registry

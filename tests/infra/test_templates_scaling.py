@@ -3,7 +3,7 @@
 import re
 import sys
 
-from template_tools import REPOSITORY, output_of
+from required_tools import REPOSITORY, output_of
 
 PROGRAM = REPOSITORY / "benchmarks" / "scaling.py"
 

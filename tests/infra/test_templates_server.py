@@ -1,6 +1,5 @@
 """The Prefect server as compose.yaml sets it up, run for real: PostgreSQL, Redis, API and services apart."""
 
-import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import pytest
 import yaml
 from postgres_service import postgres
 from prefect_service import free_port
-from template_tools import REPOSITORY, output_of
+from required_tools import REPOSITORY, output_of, required
 
 PASSWORD = "admin:a-password-for-tests"
 COMPOSE = yaml.safe_load((REPOSITORY / "infra/containers/compose.yaml").read_text())
@@ -63,9 +62,7 @@ def _prefect(service: str, port: int) -> list[str]:
 @pytest.mark.service
 @pytest.mark.slow
 def test_events_go_from_the_api_through_redis_and_the_services_into_postgresql(tmp_path: Path) -> None:
-    redis = shutil.which("redis-server")
-    if redis is None:
-        pytest.skip("redis-server is missing: apt-get install redis-server")
+    redis = required("redis-server", "apt-get install -y redis-server")
     database_port, redis_port, port = free_port(), free_port(), free_port()
     with ExitStack() as stack:
         if stack.enter_context(postgres(database_port)) is None:
