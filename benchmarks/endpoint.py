@@ -4,9 +4,9 @@
 
 Every server holds the same bundle and gets the same `/score` requests (JPEG as base64, one image each) from wrk on
 this machine, in turns, several rounds; the median round counts. The model alone is a loop on as many threads as
-there are cores, once from the bytes of the files and once from prepared pixels. PYTHON is an interpreter that has
-litserve and bentoml besides numpy, pillow, onnxruntime, pydantic and fsspec; without it the endpoint alone is
-measured.
+there are cores: in the precision that the endpoint serves, from the bytes of the files and from prepared pixels, and
+in float32, which the others compute in. PYTHON is an interpreter that has litserve and bentoml besides numpy, pillow,
+onnxruntime, pydantic and fsspec; without it the endpoint alone is measured.
 """
 
 import argparse
@@ -25,11 +25,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
 from tasks.data.workspace import Workspace
-from tasks.models.bundle import load_bundle
+from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.inference import available_cpus
 from tasks.models.registry import Registry
 
@@ -172,14 +173,19 @@ def main() -> None:
     files = list(islice(cycle(files[:: max(1, len(files) // 32)]), 32))
     data = [path.read_bytes() for path in files]
     uri = Registry(Workspace(given.workspace)).uri(given.name, "champion")
-    bundle, cores = load_bundle(uri, threads=1), available_cpus()
-    prepared = [bundle.pixels(one)[None] for one in data]
+    cores = available_cpus()
+    served = load_bundle(uri, threads=1, precision="accepted")
+    prepared = [served.pixels(one)[None] for one in data]
 
-    def from_bytes(index: int) -> None:
+    def from_bytes(bundle: Bundle, index: int) -> None:
         bundle.decide(bundle.predict_pixels(bundle.pixels(data[index % len(data)])[None]))
 
-    def from_pixels(index: int) -> None:
-        bundle.predict_pixels(prepared[index % len(data)])
+    loops: dict[str, Callable[[int], object]] = {
+        f"{served.precision}, from files": partial(from_bytes, served),
+        f"{served.precision}, from pixels": lambda index: served.predict_pixels(prepared[index % len(data)]),
+    }
+    if served.precision != "float32":
+        loops["float32, from files"] = partial(from_bytes, load_bundle(uri, threads=1))
 
     peers = Path(__file__).parent / "endpoint_peers"
     shared = {"LIGHTBOX_BUNDLE": uri, "PYTHONPATH": str(REPOSITORY), "LIGHTBOX_PRIMARY_KEY": KEY}
@@ -195,15 +201,16 @@ def main() -> None:
         servers |= {name: [str(given.peers), str(peers / f"{name}.py")] for name in ("litserve", "bentoml")}
 
     results: dict[str, list[Round]] = {name: [] for name in servers}
-    alone: dict[str, list[float]] = {"model, from files": [], "model, from pixels": []}
+    alone: dict[str, list[float]] = {name: [] for name in loops}
     with tempfile.TemporaryDirectory() as folder:
         script, lines = Path(folder) / "load.lua", Path(folder) / "bodies"
         sent = bodies(files)
         lines.write_text("\n".join(sent))
         script.write_text(LUA % (lines, KEY))
         for _ in range(given.rounds):
-            alone["model, from files"].append(in_a_loop(from_bytes, given.seconds // 2, cores))
-            alone["model, from pixels"].append(in_a_loop(from_pixels, given.seconds // 2, cores))
+            for name, judge in loops.items():
+                judge(0)
+                alone[name].append(in_a_loop(judge, given.seconds // 2, cores))
             for name, command in servers.items():
                 with server(command, shared, sent[0]):
                     load(script, 2)
@@ -216,15 +223,15 @@ def report(results: Mapping[str, Sequence[Round]], alone: Mapping[str, Sequence[
     print(
         f"{cores} cores, {CONNECTIONS} connections, one image a request; medians of {len(results['lightbox'])} rounds"
     )
-    print(f"{'':20} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}")
+    print(f"{'':22} {'requests/s':>10} {'p50 ms':>8} {'p99 ms':>8} {'failed':>7}")
     rates = {name: statistics.median(one.rate for one in rounds) for name, rounds in results.items()}
     for name, rounds in results.items():
         p50, p99 = (statistics.median(getattr(one, part) for one in rounds) for part in ("p50", "p99"))
-        print(f"{name:20} {rates[name]:10.1f} {p50:8.1f} {p99:8.1f} {sum(one.failures for one in rounds):7d}")
+        print(f"{name:22} {rates[name]:10.1f} {p50:8.1f} {p99:8.1f} {sum(one.failures for one in rounds):7d}")
     for name, values in alone.items():
-        print(f"{name:20} {statistics.median(values):10.1f}")
+        print(f"{name:22} {statistics.median(values):10.1f}")
     for name, values in alone.items():
-        print(f"lightbox / {name}: {rates['lightbox'] / statistics.median(values):.2f}")
+        print(f"lightbox / model in {name}: {rates['lightbox'] / statistics.median(values):.2f}")
     others = [rate for name, rate in rates.items() if name != "lightbox"]
     if others:
         print(f"lightbox / best of the others: {rates['lightbox'] / max(others):.2f}")
