@@ -7,7 +7,7 @@ the best of them, with proposed settings; the survivors to their end. Every fold
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.automl.fold_search import Candidate, FoldSearch
@@ -18,15 +18,15 @@ from tasks.chosen import ChosenRecipes, SearchResult
 from tasks.data.progress import Progress, silent
 from tasks.data.training_view import plan_members
 from tasks.display import displayed_by
-from tasks.errors import ConfigError
+from tasks.errors import TrainingError
 from tasks.fine_tune import TrainingOptions
 from tasks.ingest import Listing
 from tasks.run import Run
 from tasks.search_settings import SearchSettings
-from tasks.search_trainings import FIRST, WHOLE, Trainings
+from tasks.search_time import SearchTime
+from tasks.search_trainings import Trainings
 from tasks.search_trials import leaderboard
 from tasks.stage import progress, stage, timed_stages
-from tasks.training.probe_features import seconds_an_image
 from tasks.training.recipes import FineTune, Probe
 
 PROBING_SHARE = 0.25
@@ -35,10 +35,6 @@ PROBING_SHARE = 0.25
 NOISE = 1.96
 """Standard errors of a difference that chance alone exceeds upwards once in forty times. The best of twenty recipes
 that are all as good as the preset is expected at 1.9 (Harter 1961, doi:10.1093/biomet/48.1-2.151)."""
-
-LEAST_SHARE = 0.25
-"""Of a forward pass through the whole network, what a step costs an image at the least: frozen stages run once a view,
-and a machine that is busy now may be idle later."""
 
 
 @stage("search", version=2)
@@ -82,10 +78,15 @@ class Funnel:
     ) -> None:
         self._run, self._found = run, found
         self.root, self._settings, self._options = root, settings, options
-        self._report, self._n_members = report, len(plan_members(found.protocol, found.n_folds)) + refit
+        self._report = report
         self.trainings = Trainings(run, listing, found, settings, options)
         self.bases = bases_of(settings.space, root)
         self.budget, self.trials = self.trainings.budget, self.trainings.trials
+        n_members = len(plan_members(found.protocol, found.n_folds)) + refit
+        self._time = SearchTime(self.trainings, settings, root, n_members=n_members, n_folds=found.n_folds)
+        folds = self.trainings.folds
+        self._width = max(1, settings.max_concurrent_trials // max(1, len(folds) * settings.inner_folds))
+        self._waiting: dict[int, Sequence[Candidate]] = dict.fromkeys(folds, ())
         earlier = _earlier_choices(run, found)
         self.searches = {
             fold: FoldSearch(
@@ -97,16 +98,17 @@ class Funnel:
                 n_bases=settings.bases,
                 earlier=earlier.get(fold, ()),
             )
-            for fold in self.trainings.folds
+            for fold in folds
         }
 
     def result(self) -> SearchResult:
         """Probe, fine-tune, finish, choose."""
-        self._check_budget()
+        if "fine_tune" in self._settings.space.kinds:
+            self._time.check_budget(self.bases[0], self._options.device)
         self._probe()
         if "fine_tune" in self._settings.space.kinds:
-            self._fine_tune()
-            self._finish()
+            while self._explore():  # what the finish did not need lets more be tried
+                self._finish()
         choices = self.choices()
         chosen_for: dict[FineTune | Probe, list[int]] = {}
         for fold, choice in choices.items():
@@ -147,26 +149,6 @@ class Funnel:
         difference, error = paired_difference(objective, of_best, of_preset, self.trainings.positive)
         return best if difference > NOISE * error else preset
 
-    def _check_budget(self) -> None:
-        """Refuse a budget in which not one recipe can be fine-tuned, before anything is trained.
-
-        Raises:
-            ConfigError: it is smaller than what one fine-tuning and the members take at the very least.
-        """
-        if "fine_tune" not in self._settings.space.kinds:
-            return
-        base, n = self.bases[0], len(self.trainings.table.contents)
-        rounds = n * len(self.trainings.units(self.trainings.folds)) * self.trainings.first_epochs(self.root)
-        rounds += n * self._n_members * self.root.optimisation.epochs * self.root.optimisation.runs
-        an_image = LEAST_SHARE * seconds_an_image(probe_of(base, self.root), self._options.device)
-        least = rounds * an_image / self._settings.max_concurrent_trials
-        if least > self.budget.seconds:
-            raise ConfigError(
-                f"a search of {self._settings.minutes:g} minutes is too short: one fine-tuning of {base.backbone} for "
-                f"the search and the training of {self._n_members} networks take more than {least / 60:.1f} here",
-                cure=f"give {math.ceil(3 * least / 60)} minutes or more, or use preset fast",
-            )
-
     def _probe(self) -> None:
         """Rung 0."""
         seen: set[str] = set()
@@ -181,32 +163,40 @@ class Funnel:
         for search in self.searches.values():
             search.close_probing()
 
-    def _fine_tune(self) -> None:
-        """Rung 1: waves of one proposal a fold, or more where many trainings run at once."""
-        begun = 0
-        width = max(
-            1,
-            self._settings.max_concurrent_trials
-            // max(1, len(self.trainings.folds) * self._settings.inner_folds),
-        )
-        units_of_wave = len(self.trainings.units(self.trainings.folds)) * width
-        while self._room_for(units_of_wave * self.budget.expected(FIRST)):
-            proposals: dict[int, list[Candidate]] = {}
-            for fold, search in self.searches.items():
-                left = math.inf if self._settings.max_trials is None else self._settings.max_trials - begun
-                new = search.propose(int(min(width, left)))
-                known = {one.recipe for some in proposals.values() for one in some}
-                begun += len({one.recipe for one in new} - known - set(self.trials))
-                proposals[fold] = new
-            if not any(proposals.values()):
-                return
-            units_of_wave = self.trainings.train(proposals, whole=False)
-            for fold, some in proposals.items():
-                for candidate in some:
+    def _explore(self) -> bool:
+        """Rung 1: waves of one proposal a fold, or more where many trainings run at once; whether there was room."""
+        explored = False
+        while wave := self._next_wave():
+            self.trainings.train(wave, whole=False)
+            for fold, candidates in wave.items():
+                self._waiting[fold] = []
+                for candidate in candidates:
                     trial = self.trials[candidate.recipe]
                     score = self.trainings.score(trial, fold, self.trainings.first_epochs(candidate.recipe))
                     self.searches[fold].trained(candidate.recipe, score, whole=False)
-            self.after_step(FIRST)
+            self.after_step("first epochs")
+            explored = True
+        return explored
+
+    def _next_wave(self) -> dict[int, Sequence[Candidate]]:
+        """Proposals for as many folds as there is room for, beside the finish of the best so far; the others wait."""
+        begun = {recipe for recipe in self.trials if isinstance(recipe, FineTune)}
+        most = math.inf if self._settings.max_trials is None else self._settings.max_trials
+        for fold, search in self.searches.items():
+            if not self._waiting[fold]:
+                self._waiting[fold] = search.propose(int(min(self._width, most - len(begun))))
+        wanted: dict[int, Sequence[Candidate]] = {}
+        for fold in sorted(self.searches, key=lambda fold: self.searches[fold].tried):
+            recipes = begun | {one.recipe for one in self._waiting[fold]}
+            if len(recipes) <= most:
+                begun, wanted[fold] = recipes, self._waiting[fold]
+        reserved = self._members_seconds() + self._finishing_seconds()
+        return self._time.fitting(wanted, whole=False, reserved=reserved)
+
+    def _finishing_seconds(self) -> float:
+        """What it takes to train to their end, for each fold, the preset and the best other one so far."""
+        best = {fold: search.survivors(1) for fold, search in self.searches.items()}
+        return self.trainings.expected(self.trainings.needed(best, whole=True), whole=True)
 
     def _finish(self) -> None:
         """Rung 2: each fold's best to their end, rank by rank, as long as there is room."""
@@ -214,9 +204,9 @@ class Funnel:
         keep = {one.recipe for some in ranked.values() for one in some}
         self.trainings.drop_checkpoints(trial for recipe, trial in self.trials.items() if recipe not in keep)
         for rank in range(max(map(len, ranked.values()), default=0)):
-            some = {fold: [ranks[rank]] for fold, ranks in ranked.items() if len(ranks) > rank}
-            units = self.trainings.needed(some, whole=True)
-            if not self._room_for(len(units) * self._whole_seconds()):
+            wanted = {fold: [ranks[rank]] for fold, ranks in ranked.items() if len(ranks) > rank}
+            some = self._time.fitting(wanted, whole=True, reserved=self._members_seconds())
+            if not some:
                 return
             self.trainings.train(some, whole=True)
             for fold, [candidate] in some.items():
@@ -227,31 +217,17 @@ class Funnel:
                 )
             self.after_step("survivors")
 
-    def _whole_seconds(self) -> float:
-        """What a survivor's training to its end is expected to take; until one was seen, as if from its start."""
-        first = self.budget.expected(FIRST) * self._settings.halving
-        return self.budget.expected(WHOLE, otherwise=first)
-
-    def _room_for(self, seconds: float) -> bool:
-        """Whether a step fits into the budget beside the training of what will be chosen."""
-        members = self._run_seconds() * self.root.optimisation.runs
-        return self.budget.left_seconds > seconds + members
-
-    def _run_seconds(self) -> float:
-        """What training all members once is expected to take: of more images than the networks of the search."""
-        folds = self._found.n_folds
-        whole = max(self._whole_seconds(), self.budget.expected(FIRST) * self._settings.halving)
-        at_once = self._settings.max_concurrent_trials
-        return self._n_members * whole * at_once * (folds - 1) / max(1, folds - 2)
-
-    def _affordable_runs(self) -> int:
-        """As many of the preset's repeated trainings as the rest of the budget holds, at least one."""
-        fitting = int(self.budget.left_seconds / max(self._run_seconds(), 1e-9))
-        return max(1, min(self.root.optimisation.runs, fitting))
+    def _members_seconds(self) -> float:
+        """What the preset's repeated trainings of all members are expected to take; 0 before there is a choice."""
+        try:
+            chosen = [self.tried(choice) for choice in self.choices().values()]
+        except TrainingError:
+            return 0.0
+        return self._time.members_seconds(chosen) * self.root.optimisation.runs
 
     def _chosen(self, choices: Mapping[int, Candidate | Base]) -> ChosenRecipes:
         """A recipe a member, and of these the one that most folds chose; equal ones by their figure over all folds."""
-        runs = self._affordable_runs()
+        runs = self._time.affordable_runs([self.tried(choice) for choice in choices.values()])
         recipes = {fold: self._recipe(choice, runs) for fold, choice in choices.items()}
         plans = plan_members(self._found.protocol, self._found.n_folds)
         members = tuple(

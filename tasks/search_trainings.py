@@ -33,9 +33,6 @@ from tasks.search_units import (
 )
 from tasks.training.recipes import FineTune, Probe
 
-FIRST, WHOLE = "first epochs", "all epochs"
-"""Kinds of trainings, by which their cost is known."""
-
 
 class Trainings:
     """Runs what a search asks for, each training once, and keeps what came of it."""
@@ -84,38 +81,53 @@ class Trainings:
         trial.finished_at = self.budget.used_seconds
         return trial
 
-    def train(self, proposals: Mapping[int, Sequence[Candidate]], *, whole: bool) -> int:
-        """Train what is needed and not there yet; answer how many trainings that were."""
+    def train(self, proposals: Mapping[int, Sequence[Candidate]], *, whole: bool) -> None:
+        """Train what is needed and not there yet."""
         needed = self.needed(proposals, whole=whole)
         calls, places = [], []
         for candidate, unit in needed:
             recipe = candidate.recipe
             trial = self._trial(recipe, candidate.values)
             epochs = recipe.optimisation.epochs if whole else self.first_epochs(recipe)
-            places.append((trial, unit, epochs))
-            base = Base(recipe.backbone, recipe.preprocessing)
+            places.append((trial, recipe, unit, epochs))
             held_out = tuple(sorted(unit))
             asked = asked_folds(self._found.protocol, unit)
-            calls.append((self._found, self._prepared(base), recipe, held_out, asked, epochs, self._options))
+            calls.append(
+                (self._found, self._prepared(_base(recipe)), recipe, held_out, asked, epochs, self._options)
+            )
         at_once = self._settings.max_concurrent_trials
         outcomes = run_many(train_unit, self._run, calls, at_once)
-        spent = []
-        for (trial, unit, epochs), outcome in zip(places, outcomes, strict=True):
+        spent: dict[Base, list[float]] = {}
+        for (trial, recipe, unit, epochs), outcome in zip(places, outcomes, strict=True):
             if isinstance(outcome, TrainingError):
                 trial.reason = outcome.message
                 continue
             answers, seconds, reused = cast("tuple[UnitAnswers, float, bool]", outcome)
             if reused:
-                self.budget.add_earlier(answers.seconds / at_once)
+                seconds = answers.seconds
+                self.budget.add_earlier(seconds / at_once)
             trial.answers.setdefault(epochs, {})[unit] = read_answers(self._run, self.table, answers)
             trial.curves[unit] = [vars(row) for row in answers.curve]
-            trial.seconds += answers.seconds if reused else seconds
+            trial.seconds += seconds
             trial.trainings += 1
             trial.finished_at = self.budget.used_seconds
-            spent.append(answers.seconds if reused else seconds)
-        if spent:
-            self.budget.measured(WHOLE if whole else FIRST, float(np.mean(spent)) / at_once)
-        return len(calls)
+            spent.setdefault(_base(recipe), []).append(seconds / self._epochs(recipe, whole=whole))
+        for base, seconds_of_epochs in spent.items():
+            self.budget.measured((base, whole), float(np.mean(seconds_of_epochs)))
+
+    def expected(self, needed: Iterable[tuple[Candidate, Unit]], *, whole: bool) -> float:
+        """Seconds that trainings to their first look, or from there to their end, are expected to take; 0 at first."""
+        seconds = (
+            self._epochs(candidate.recipe, whole=whole) * self._epoch_seconds(_base(candidate.recipe), whole)
+            for candidate, _ in needed
+        )
+        return sum(seconds) / self._settings.max_concurrent_trials
+
+    def expected_alone(self, recipe: FineTune | Probe) -> float:
+        """Seconds that one training by a recipe that was tried takes from its start to its end."""
+        if isinstance(recipe, Probe):
+            return self.trials[recipe].seconds / max(1, self.trials[recipe].trainings)
+        return recipe.optimisation.epochs * self._epoch_seconds(_base(recipe), whole=True)
 
     def needed(
         self, proposals: Mapping[int, Sequence[Candidate]], *, whole: bool
@@ -167,6 +179,17 @@ class Trainings:
         """After how many epochs a fine-tuning is first looked at."""
         return math.ceil(recipe.optimisation.epochs / self._settings.halving)
 
+    def _epochs(self, recipe: FineTune, *, whole: bool) -> int:
+        """What a training goes through until it is looked at first, or from there to its end."""
+        first = self.first_epochs(recipe)
+        return max(1, recipe.optimisation.epochs - first) if whole else first
+
+    def _epoch_seconds(self, base: Base, whole: bool) -> float:
+        """Of one epoch in the first part of a training or in its rest; of the dearest base where this is not known."""
+        kinds = ((base, whole), (base, not whole))
+        known = next((kind for kind in kinds if kind in self.budget.costs), None)
+        return self.budget.costs[known] if known else max(self.budget.costs.values(), default=0.0)
+
     def drop_checkpoints(self, trials: Iterable[Trial]) -> None:
         """Remove what these would have gone on from."""
         for trial in trials:
@@ -185,3 +208,7 @@ class Trainings:
         if recipe not in self.trials:
             self.trials[recipe] = Trial(len(self.trials) + 1, recipe, values)
         return self.trials[recipe]
+
+
+def _base(recipe: FineTune) -> Base:
+    return Base(recipe.backbone, recipe.preprocessing)

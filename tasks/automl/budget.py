@@ -1,7 +1,7 @@
 """The budget: how much of the asked-for time is left, and whether the next step fits into it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 
 class Budget:
@@ -10,7 +10,8 @@ class Budget:
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock, self._began = minutes * 60, clock, clock()
         self._earlier = 0.0
-        self._costs: dict[object, float] = {}
+        self.costs: dict[Hashable, float] = {}
+        """Seconds that a step of a kind is expected to take, for the kinds that were measured."""
 
     @property
     def used_seconds(self) -> float:
@@ -31,11 +32,7 @@ class Budget:
         """Count what an earlier attempt spent on a result that is now reused."""
         self._earlier += seconds
 
-    def measured(self, kind: object, seconds: float) -> None:
+    def measured(self, kind: Hashable, seconds: float) -> None:
         """Note what a step of a kind took; the slower half of what was seen is expected of the next."""
-        known = self._costs.get(kind)
-        self._costs[kind] = seconds if known is None else max(seconds, 0.5 * (known + seconds))
-
-    def expected(self, kind: object, otherwise: float = 0.0) -> float:
-        """Seconds that a step of a kind takes, as far as is known."""
-        return self._costs.get(kind, otherwise)
+        known = self.costs.get(kind)
+        self.costs[kind] = seconds if known is None else max(seconds, 0.5 * (known + seconds))

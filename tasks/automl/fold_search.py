@@ -130,6 +130,11 @@ class FoldSearch:
         self._tell(self._asked.pop(recipe), score)
 
     @property
+    def tried(self) -> int:
+        """How many fine-tunings it was told of."""
+        return len(self._short)
+
+    @property
     def preset(self) -> Candidate | None:
         """The preset itself, where the space holds it and its first epochs were trained."""
         if self._own not in self._bases:

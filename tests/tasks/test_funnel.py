@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.automl.space import Range, SearchSpace
+from tasks.automl.budget import Budget
+from tasks.automl.fold_search import Candidate
+from tasks.automl.space import Base, Range, SearchSpace
 from tasks.catalogue import Catalogue, CatalogueSettings, catalogue, read_catalogue
 from tasks.chosen import SearchResult
 from tasks.data.catalogue_table import CatalogueTable
@@ -19,6 +21,8 @@ from tasks.ingest import ImagesSource, Listing, ingest
 from tasks.run import Run, open_run, write_file
 from tasks.search import search
 from tasks.search_settings import SearchSettings
+from tasks.search_time import SearchTime
+from tasks.search_trainings import Trainings
 from tasks.training.recipes import PRESETS, FineTune
 
 SPACE = SearchSpace(
@@ -137,6 +141,32 @@ def test_a_training_of_a_search_never_sees_what_it_is_asked_about(checked: Check
     for fold in (0, 1):
         view.check_unseen(held_out_view(table, fold))
     assert not pd.Series(view.folds).isin([0, 1]).any()
+
+
+def test_as_many_folds_go_on_as_there_is_room_for(checked: Checked) -> None:
+    now = [0.0]
+    trainings = Trainings(checked.run, checked.listing, checked.found, settings(halving=2), OPTIONS)
+    trainings.budget = Budget(1, clock=lambda: now[0])
+    preset = root().model_copy(update={"optimisation": root().optimisation.model_copy(update={"epochs": 4})})
+    other = preset.model_copy(update={"backbone": "resnet18"})
+    known = Base(preset.backbone, preset.preprocessing)
+    time = SearchTime(trainings, settings(), preset, n_members=3, n_folds=3)
+    wanted = {fold: [Candidate({}, preset)] for fold in (2, 0, 1)}
+
+    assert time.fitting(wanted, whole=False, reserved=59) == wanted, "nothing is known of what it takes"
+    trainings.budget.measured((known, False), 5.0)
+    assert trainings.expected(trainings.needed(wanted, whole=False), whole=False) == 3 * 2 * 5, "pairs of folds"
+    assert time.fitting(wanted, whole=False, reserved=29.9) == wanted
+    assert list(time.fitting(wanted, whole=False, reserved=30.1)) == [2], "two of the pairs; any other needs the third"
+    assert list(time.fitting(wanted, whole=False, reserved=40.1)) == []
+    now[0] = 41
+    assert time.fitting(wanted, whole=False, reserved=0) == {}
+    now[0] = 0
+    assert time.members_seconds([preset]) == 3 * 4 * 5 * 2, "two parts of three to learn from, not one"
+    assert trainings.expected_alone(other) == 4 * 5, "as the dearest that is known"
+    trainings.budget.measured((known, True), 2.5)
+    assert trainings.expected_alone(preset) == 4 * 2.5
+    assert time.affordable_runs([preset]) == 1
 
 
 def test_a_budget_too_small_for_one_trial_is_refused_before_any_training(checked: Checked) -> None:
