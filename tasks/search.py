@@ -107,6 +107,8 @@ class Funnel:
             self._time.check_budget(self.bases[0], self._options.device)
         self._probe()
         if "fine_tune" in self._settings.space.kinds:
+            if self._explore(most_waves=1):  # the preset, so that it is known what it takes to its end
+                self._finish()
             while self._explore():  # what the finish did not need lets more be tried
                 self._finish()
         choices = self.choices()
@@ -163,10 +165,10 @@ class Funnel:
         for search in self.searches.values():
             search.close_probing()
 
-    def _explore(self) -> bool:
+    def _explore(self, most_waves: float = math.inf) -> bool:
         """Rung 1: waves of one proposal a fold, or more where many trainings run at once; whether there was room."""
-        explored = False
-        while wave := self._next_wave():
+        waves = 0
+        while waves < most_waves and (wave := self._next_wave()):
             self.trainings.train(wave, whole=False)
             for fold, candidates in wave.items():
                 self._waiting[fold] = []
@@ -175,11 +177,11 @@ class Funnel:
                     score = self.trainings.score(trial, fold, self.trainings.first_epochs(candidate.recipe))
                     self.searches[fold].trained(candidate.recipe, score, whole=False)
             self.after_step("first epochs")
-            explored = True
-        return explored
+            waves += 1
+        return waves > 0
 
-    def _next_wave(self) -> dict[int, Sequence[Candidate]]:
-        """Proposals for as many folds as there is room for, beside the finish of the best so far; the others wait."""
+    def _next_wave(self) -> Mapping[int, Sequence[Candidate]]:
+        """Proposals for as many folds as there is room for; those of the others wait."""
         begun = {recipe for recipe in self.trials if isinstance(recipe, FineTune)}
         most = math.inf if self._settings.max_trials is None else self._settings.max_trials
         for fold, search in self.searches.items():
@@ -190,13 +192,8 @@ class Funnel:
             recipes = begun | {one.recipe for one in self._waiting[fold]}
             if len(recipes) <= most:
                 begun, wanted[fold] = recipes, self._waiting[fold]
-        reserved = self._members_seconds() + self._finishing_seconds()
-        return self._time.fitting(wanted, whole=False, reserved=reserved)
-
-    def _finishing_seconds(self) -> float:
-        """What it takes to train to their end, for each fold, the preset and the best other one so far."""
         best = {fold: search.survivors(1) for fold, search in self.searches.items()}
-        return self.trainings.expected(self.trainings.needed(best, whole=True), whole=True)
+        return self._time.begun(wanted, self._members_seconds(), self._time.seconds(best, whole=True))
 
     def _finish(self) -> None:
         """Rung 2: each fold's best to their end, rank by rank, as long as there is room."""
@@ -205,7 +202,7 @@ class Funnel:
         self.trainings.drop_checkpoints(trial for recipe, trial in self.trials.items() if recipe not in keep)
         for rank in range(max(map(len, ranked.values()), default=0)):
             wanted = {fold: [ranks[rank]] for fold, ranks in ranked.items() if len(ranks) > rank}
-            some = self._time.fitting(wanted, whole=True, reserved=self._members_seconds())
+            some = self._time.finished(wanted, self._members_seconds())
             if not some:
                 return
             self.trainings.train(some, whole=True)

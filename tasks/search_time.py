@@ -1,7 +1,7 @@
 """The time of a search: what its trainings are expected to take, and which of them fit beside those of the members."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,11 @@ from tasks.training.recipes import FineTune, Probe
 LEAST_SHARE = 0.25
 """Of a forward pass through the whole network, what a step costs an image at the least: frozen stages run once a view,
 and a machine that is busy now may be idle later."""
+
+TOLERANCE = 0.05
+"""Of the budget, by which the members may be expected to overdraw it: half of what it is kept within."""
+
+Proposals = Mapping[int, Sequence[Candidate]]
 
 
 class SearchTime:
@@ -46,15 +51,30 @@ class SearchTime:
                 cure=f"give {math.ceil(3 * least / 60)} minutes or more, or use preset fast",
             )
 
-    def fitting(
-        self, wanted: Mapping[int, Sequence[Candidate]], *, whole: bool, reserved: float
-    ) -> dict[int, Sequence[Candidate]]:
-        """As many folds' candidates, in their order, as fit beside what is reserved, in seconds."""
+    def begun(self, wanted: Proposals, members: float, finish: float) -> Proposals:
+        """As many folds' candidates, in their order, as can be begun and leave time for the members, in seconds, and
+        to train to their end either them or what is best so far, which takes `finish`: what is not cannot be chosen.
+        """
+        return self._fitting(
+            wanted,
+            lambda some: (
+                self.seconds(some, whole=False) + max(self.seconds(some, whole=True), finish) + members
+            ),
+        )
+
+    def finished(self, wanted: Proposals, members: float) -> Proposals:
+        """As many folds' candidates, in their order, as can be trained to their end and leave time for the members."""
+        return self._fitting(wanted, lambda some: self.seconds(some, whole=True) + members)
+
+    def seconds(self, proposals: Proposals, *, whole: bool) -> float:
+        """What their first epochs are expected to take, or from there to their end."""
+        return self._trainings.expected(self._trainings.needed(proposals, whole=whole), whole=whole)
+
+    def _fitting(self, wanted: Proposals, seconds: Callable[[Proposals], float]) -> Proposals:
         some: dict[int, Sequence[Candidate]] = {}
         for fold, candidates in wanted.items():
             more = {**some, fold: candidates}
-            seconds = self._trainings.expected(self._trainings.needed(more, whole=whole), whole=whole)
-            if candidates and seconds + reserved < self._trainings.budget.left_seconds:
+            if candidates and seconds(more) < self._trainings.budget.left_seconds:
                 some = more
         return some
 
@@ -68,5 +88,7 @@ class SearchTime:
 
     def affordable_runs(self, chosen: Sequence[FineTune | Probe]) -> int:
         """As many of the preset's repeated trainings as the rest of the budget holds, at least one."""
-        fitting = int(self._trainings.budget.left_seconds / max(self.members_seconds(chosen), 1e-9))
+        budget = self._trainings.budget
+        left = budget.left_seconds + TOLERANCE * budget.seconds
+        fitting = int(left / max(self.members_seconds(chosen), 1e-9))
         return max(1, min(self._root.optimisation.runs, fitting))

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -31,7 +32,8 @@ from tasks.search_units import (
     read_answers,
     train_unit,
 )
-from tasks.training.recipes import FineTune, Probe
+from tasks.training.probe_features import seconds_an_image
+from tasks.training.recipes import FineTune, Probe, WeightsChoice
 
 
 class Trainings:
@@ -52,7 +54,7 @@ class Trainings:
         self._sample = frozenset(probed_sample(self.table))
         self.folds = sorted(reported_folds(found.protocol, found.n_folds))
         self.positive = found.positive_index
-        self.budget = Budget(settings.minutes)
+        self.budget: Budget[tuple[Base, bool]] = Budget(settings.minutes)
         self.trials: dict[FineTune | Probe, Trial] = {}
 
     def probe(self, base: Base, root: FineTune) -> Trial:
@@ -185,10 +187,22 @@ class Trainings:
         return max(1, recipe.optimisation.epochs - first) if whole else first
 
     def _epoch_seconds(self, base: Base, whole: bool) -> float:
-        """Of one epoch in the first part of a training or in its rest; of the dearest base where this is not known."""
-        kinds = ((base, whole), (base, not whole))
-        known = next((kind for kind in kinds if kind in self.budget.costs), None)
-        return self.budget.costs[known] if known else max(self.budget.costs.values(), default=0.0)
+        """Of one epoch in the first part of a training or in its rest.
+
+        A base that was not trained yet is expected to take as much more as its forward pass does.
+        """
+        costs = self.budget.costs
+        for kind in ((base, whole), (base, not whole)):
+            if kind in costs:
+                return costs[kind]
+        others = {other for other, _ in costs}
+        return max(
+            (self._epoch_seconds(other, whole) * self._forward_ratio(base, other) for other in others),
+            default=0.0,
+        )
+
+    def _forward_ratio(self, base: Base, other: Base) -> float:
+        return _forward_seconds(base, self._options.device) / _forward_seconds(other, self._options.device)
 
     def drop_checkpoints(self, trials: Iterable[Trial]) -> None:
         """Remove what these would have gone on from."""
@@ -208,6 +222,14 @@ class Trainings:
         if recipe not in self.trials:
             self.trials[recipe] = Trial(len(self.trials) + 1, recipe, values)
         return self.trials[recipe]
+
+
+@cache
+def _forward_seconds(base: Base, device: str) -> float:
+    untrained = Probe(
+        backbone=base.backbone, weights=WeightsChoice(source="none"), preprocessing=base.preprocessing
+    )
+    return seconds_an_image(untrained, device)
 
 
 def _base(recipe: FineTune) -> Base:

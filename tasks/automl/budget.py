@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Kind = TypeVar("Kind", bound=Hashable)
 
 
-class Budget:
+class Budget(Generic[Kind]):
     """Minutes on a clock, less what earlier attempts at the same search have used; estimates from what was measured."""
 
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock, self._began = minutes * 60, clock, clock()
         self._earlier = 0.0
-        self.costs: dict[Hashable, float] = {}
+        self.costs: dict[Kind, float] = {}
         """Seconds that a step of a kind is expected to take, for the kinds that were measured."""
 
     @property
@@ -32,7 +35,7 @@ class Budget:
         """Count what an earlier attempt spent on a result that is now reused."""
         self._earlier += seconds
 
-    def measured(self, kind: Hashable, seconds: float) -> None:
+    def measured(self, kind: Kind, seconds: float) -> None:
         """Note what a step of a kind took; the slower half of what was seen is expected of the next."""
         known = self.costs.get(kind)
         self.costs[kind] = seconds if known is None else max(seconds, 0.5 * (known + seconds))

@@ -92,7 +92,7 @@ def test_a_difference_is_of_the_same_contents_and_knows_its_noise() -> None:
 
 def test_a_budget_counts_what_earlier_attempts_used_and_expects_the_worse_of_what_it_saw() -> None:
     now = [0.0]
-    budget = Budget(2, clock=lambda: now[0])
+    budget: Budget[str] = Budget(2, clock=lambda: now[0])
     now[0] = 30
     budget.add_earlier(50)
     assert budget.left_seconds == 40

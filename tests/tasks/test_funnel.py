@@ -148,24 +148,26 @@ def test_as_many_folds_go_on_as_there_is_room_for(checked: Checked) -> None:
     trainings = Trainings(checked.run, checked.listing, checked.found, settings(halving=2), OPTIONS)
     trainings.budget = Budget(1, clock=lambda: now[0])
     preset = root().model_copy(update={"optimisation": root().optimisation.model_copy(update={"epochs": 4})})
-    other = preset.model_copy(update={"backbone": "resnet18"})
+    dearer = preset.model_copy(update={"backbone": "densenet121"})
     known = Base(preset.backbone, preset.preprocessing)
     time = SearchTime(trainings, settings(), preset, n_members=3, n_folds=3)
     wanted = {fold: [Candidate({}, preset)] for fold in (2, 0, 1)}
 
-    assert time.fitting(wanted, whole=False, reserved=59) == wanted, "nothing is known of what it takes"
+    assert time.begun(wanted, 30, 29) == wanted, "nothing is known of what it takes"
     trainings.budget.measured((known, False), 5.0)
-    assert trainings.expected(trainings.needed(wanted, whole=False), whole=False) == 3 * 2 * 5, "pairs of folds"
-    assert time.fitting(wanted, whole=False, reserved=29.9) == wanted
-    assert list(time.fitting(wanted, whole=False, reserved=30.1)) == [2], "two of the pairs; any other needs the third"
-    assert list(time.fitting(wanted, whole=False, reserved=40.1)) == []
-    now[0] = 41
-    assert time.fitting(wanted, whole=False, reserved=0) == {}
-    now[0] = 0
-    assert time.members_seconds([preset]) == 3 * 4 * 5 * 2, "two parts of three to learn from, not one"
-    assert trainings.expected_alone(other) == 4 * 5, "as the dearest that is known"
+    assert time.seconds(wanted, whole=False) == 3 * 2 * 5, "two epochs for each pair of folds"
+    assert time.seconds(wanted, whole=True) == 3 * 2 * 5
     trainings.budget.measured((known, True), 2.5)
-    assert trainings.expected_alone(preset) == 4 * 2.5
+    assert time.seconds(wanted, whole=True) == 3 * 2 * 2.5
+    assert time.begun(wanted, 14, finish=1) == wanted
+    assert list(time.begun(wanted, 16, finish=1)) == [2], "two of the pairs; any other fold needs the third"
+    assert list(time.begun(wanted, 16, finish=24)) == [], "the best so far would not be finished"
+    assert list(time.finished(wanted, 46)) == [2]
+    now[0] = 51
+    assert time.finished(wanted, 0) == {}
+    now[0] = 0
+    assert time.members_seconds([preset]) == 3 * 4 * 2.5 * 2, "two parts of three to learn from, not one"
+    assert trainings.expected_alone(dearer) > 1.5 * trainings.expected_alone(preset), "by a forward pass"
     assert time.affordable_runs([preset]) == 1
 
 
