@@ -220,7 +220,7 @@ class Funnel:
             chosen = [self.tried(choice) for choice in self.choices().values()]
         except TrainingError:
             return 0.0
-        return self._time.members_seconds(chosen) * self.root.optimisation.runs
+        return self._time.members_seconds(chosen, self.root.optimisation.runs)
 
     def _chosen(self, choices: Mapping[int, Candidate | Base]) -> ChosenRecipes:
         """A recipe a member, and of these the one that most folds chose; equal ones by their figure over all folds."""

@@ -78,17 +78,17 @@ class SearchTime:
                 some = more
         return some
 
-    def members_seconds(self, chosen: Sequence[FineTune | Probe]) -> float:
-        """What training all members once is expected to take, of the recipes that each fold would choose now.
+    def members_seconds(self, chosen: Sequence[FineTune | Probe], runs: int) -> float:
+        """What training all members is expected to take, `runs` times each, of the recipes that each fold would choose.
 
         They learn from more images than the networks of the search did, one after another.
         """
-        a_network = float(np.mean([self._trainings.expected_alone(recipe) for recipe in chosen]))
+        a_network = float(np.mean([self._trainings.expected_of_member(recipe, runs) for recipe in chosen]))
         return self._n_members * a_network * (self._n_folds - 1) / max(1, self._n_folds - 2)
 
     def affordable_runs(self, chosen: Sequence[FineTune | Probe]) -> int:
         """As many of the preset's repeated trainings as the rest of the budget holds, at least one."""
         budget = self._trainings.budget
         left = budget.left_seconds + TOLERANCE * budget.seconds
-        fitting = int(left / max(self.members_seconds(chosen), 1e-9))
-        return max(1, min(self._root.optimisation.runs, fitting))
+        some = range(2, self._root.optimisation.runs + 1)
+        return max([1, *(runs for runs in some if self.members_seconds(chosen, runs) < left)])

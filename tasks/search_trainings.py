@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, cast
 
@@ -36,6 +37,15 @@ from tasks.training.probe_features import seconds_an_image
 from tasks.training.recipes import FineTune, Probe, WeightsChoice
 
 
+@dataclass(frozen=True)
+class Step:
+    """A part of a training on a base: its first epochs or the rest, with or without scoring what it left out."""
+
+    base: Base
+    rest: bool
+    scored: bool
+
+
 class Trainings:
     """Runs what a search asks for, each training once, and keeps what came of it."""
 
@@ -54,7 +64,7 @@ class Trainings:
         self._sample = frozenset(probed_sample(self.table))
         self.folds = sorted(reported_folds(found.protocol, found.n_folds))
         self.positive = found.positive_index
-        self.budget: Budget[tuple[Base, bool]] = Budget(settings.minutes)
+        self.budget: Budget[Step] = Budget(settings.minutes)
         self.trials: dict[FineTune | Probe, Trial] = {}
 
     def probe(self, base: Base, root: FineTune) -> Trial:
@@ -99,7 +109,7 @@ class Trainings:
             )
         at_once = self._settings.max_concurrent_trials
         outcomes = run_many(train_unit, self._run, calls, at_once)
-        spent: dict[Base, list[float]] = {}
+        spent: dict[Step, list[float]] = {}
         for (trial, recipe, unit, epochs), outcome in zip(places, outcomes, strict=True):
             if isinstance(outcome, TrainingError):
                 trial.reason = outcome.message
@@ -113,23 +123,33 @@ class Trainings:
             trial.seconds += seconds
             trial.trainings += 1
             trial.finished_at = self.budget.used_seconds
-            spent.setdefault(_base(recipe), []).append(seconds / self._epochs(recipe, whole=whole))
-        for base, seconds_of_epochs in spent.items():
-            self.budget.measured((base, whole), float(np.mean(seconds_of_epochs)))
+            for scored, taken in ((True, seconds), (False, answers.seconds)):
+                step = Step(_base(recipe), rest=whole, scored=scored)
+                spent.setdefault(step, []).append(taken / self._epochs(recipe, whole=whole))
+        for step, seconds_of_epochs in spent.items():
+            self.budget.measured(step, float(np.mean(seconds_of_epochs)))
 
     def expected(self, needed: Iterable[tuple[Candidate, Unit]], *, whole: bool) -> float:
         """Seconds that trainings to their first look, or from there to their end, are expected to take; 0 at first."""
         seconds = (
-            self._epochs(candidate.recipe, whole=whole) * self._epoch_seconds(_base(candidate.recipe), whole)
+            self._epochs(candidate.recipe, whole=whole)
+            * self._epoch_seconds(Step(_base(candidate.recipe), rest=whole, scored=True))
             for candidate, _ in needed
         )
         return sum(seconds) / self._settings.max_concurrent_trials
 
-    def expected_alone(self, recipe: FineTune | Probe) -> float:
-        """Seconds that one training by a recipe that was tried takes from its start to its end."""
+    def expected_of_member(self, recipe: FineTune | Probe, runs: int) -> float:
+        """Seconds that training and training again by a recipe that was tried is expected to take, without scoring.
+
+        Only the first time are the activations of its frozen stages computed.
+        """
         if isinstance(recipe, Probe):
             return self.trials[recipe].seconds / max(1, self.trials[recipe].trainings)
-        return recipe.optimisation.epochs * self._epoch_seconds(_base(recipe), whole=True)
+        first = self.first_epochs(recipe)
+        in_first, in_rest = (
+            self._epoch_seconds(Step(_base(recipe), rest=rest, scored=False)) for rest in (False, True)
+        )
+        return first * in_first + (runs * recipe.optimisation.epochs - first) * in_rest
 
     def needed(
         self, proposals: Mapping[int, Sequence[Candidate]], *, whole: bool
@@ -186,18 +206,15 @@ class Trainings:
         first = self.first_epochs(recipe)
         return max(1, recipe.optimisation.epochs - first) if whole else first
 
-    def _epoch_seconds(self, base: Base, whole: bool) -> float:
-        """Of one epoch in the first part of a training or in its rest.
-
-        A base that was not trained yet is expected to take as much more as its forward pass does.
-        """
+    def _epoch_seconds(self, step: Step) -> float:
+        """Of one epoch. A base that was not trained yet is expected to take as much more as its forward pass does."""
         costs = self.budget.costs
-        for kind in ((base, whole), (base, not whole)):
-            if kind in costs:
-                return costs[kind]
-        others = {other for other, _ in costs}
+        for known in (step, replace(step, rest=not step.rest)):
+            if known in costs:
+                return costs[known]
+        others = {replace(step, base=known.base) for known in costs} - {step}
         return max(
-            (self._epoch_seconds(other, whole) * self._forward_ratio(base, other) for other in others),
+            (self._epoch_seconds(other) * self._forward_ratio(step.base, other.base) for other in others),
             default=0.0,
         )
 

@@ -1,6 +1,6 @@
 """The search as a whole, on a small set: honest, resumable, within its bounds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +22,7 @@ from tasks.run import Run, open_run, write_file
 from tasks.search import search
 from tasks.search_settings import SearchSettings
 from tasks.search_time import SearchTime
-from tasks.search_trainings import Trainings
+from tasks.search_trainings import Step, Trainings
 from tasks.training.recipes import PRESETS, FineTune
 
 SPACE = SearchSpace(
@@ -149,15 +149,18 @@ def test_as_many_folds_go_on_as_there_is_room_for(checked: Checked) -> None:
     trainings.budget = Budget(1, clock=lambda: now[0])
     preset = root().model_copy(update={"optimisation": root().optimisation.model_copy(update={"epochs": 4})})
     dearer = preset.model_copy(update={"backbone": "densenet121"})
-    known = Base(preset.backbone, preset.preprocessing)
+    first = Step(Base(preset.backbone, preset.preprocessing), rest=False, scored=True)
+    rest, alone = replace(first, rest=True), replace(first, rest=True, scored=False)
     time = SearchTime(trainings, settings(), preset, n_members=3, n_folds=3)
+    repeated = preset.model_copy(update={"optimisation": preset.optimisation.model_copy(update={"runs": 2})})
+    twice = SearchTime(trainings, settings(), repeated, n_members=3, n_folds=3)
     wanted = {fold: [Candidate({}, preset)] for fold in (2, 0, 1)}
 
     assert time.begun(wanted, 30, 29) == wanted, "nothing is known of what it takes"
-    trainings.budget.measured((known, False), 5.0)
+    trainings.budget.measured(first, 5.0)
     assert time.seconds(wanted, whole=False) == 3 * 2 * 5, "two epochs for each pair of folds"
     assert time.seconds(wanted, whole=True) == 3 * 2 * 5
-    trainings.budget.measured((known, True), 2.5)
+    trainings.budget.measured(rest, 2.5)
     assert time.seconds(wanted, whole=True) == 3 * 2 * 2.5
     assert time.begun(wanted, 14, finish=1) == wanted
     assert list(time.begun(wanted, 16, finish=1)) == [2], "two of the pairs; any other fold needs the third"
@@ -166,9 +169,18 @@ def test_as_many_folds_go_on_as_there_is_room_for(checked: Checked) -> None:
     now[0] = 51
     assert time.finished(wanted, 0) == {}
     now[0] = 0
-    assert time.members_seconds([preset]) == 3 * 4 * 2.5 * 2, "two parts of three to learn from, not one"
-    assert trainings.expected_alone(dearer) > 1.5 * trainings.expected_alone(preset), "by a forward pass"
+    trainings.budget.measured(alone, 1.5)
+    trainings.budget.measured(replace(alone, rest=False), 2.0)
+    assert trainings.expected_of_member(preset, 1) == 2 * 2 + 2 * 1.5
+    assert trainings.expected_of_member(preset, 2) == 2 * 2 + 6 * 1.5
+    assert time.members_seconds([preset], 2) == 3 * 13 * 2, "two parts of three to learn from, not one"
+    assert trainings.expected_of_member(dearer, 1) > 1.5 * trainings.expected_of_member(preset, 1), (
+        "forward pass"
+    )
     assert time.affordable_runs([preset]) == 1
+    assert twice.affordable_runs([preset]) == 1
+    now[0] = -20
+    assert twice.affordable_runs([preset]) == 2
 
 
 def test_a_budget_too_small_for_one_trial_is_refused_before_any_training(checked: Checked) -> None:
