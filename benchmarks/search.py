@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 from sklearn.metrics import roc_auc_score
 
 from tasks.automl.leaderboard import pooled
@@ -75,6 +76,7 @@ class Plain(Watched):
 def main() -> None:
     """Measure and print."""
     options = _options()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     contestants: dict[str, tuple[type[Watched], dict[str, Any]]] = {
         "funnel": (Watched, {}),
         "warm": (Watched, {}),
