@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+from browser_service import chromium
 from labelling.label_studio_service import OTHER, OWNER, PASSWORD, HiddenLabels, LabelStudioServer
 from main_job import Done, lightbox
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -282,28 +283,28 @@ def test_a_server_away_and_a_wrong_token_are_told(
 
 
 def test_a_key_pressed_in_a_browser_is_in_the_status(
-    label_studio: LabelStudioServer, few: HiddenLabels, browser: Any, folder: Path
+    label_studio: LabelStudioServer, few: HiddenLabels, folder: Path
 ) -> None:
     desk = Desk(label_studio, folder, "browser")
     address = desk.start(few.folder, "--no-assist")["project_url"]
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(30_000)
-    page.goto(f"{label_studio.url}/user/login/")
-    page.fill("#email", OWNER)
-    page.fill("#password", PASSWORD)
-    page.press("#password", "Enter")
-    page.wait_for_url("**/")
-    page.goto(f"{address}?labeling=1")
-    page.get_by_text("not usable").wait_for()
-    page.get_by_text("Press 0 when it is not usable").wait_for()
-    page.keyboard.press("Escape")
-    page.wait_for_function("Array.from(document.images).some(image => image.naturalWidth >= 100)")
-    page.keyboard.press("2")
-    with page.expect_response(
-        lambda answer: "/annotations" in answer.url and answer.request.method == "POST"
-    ):
-        page.keyboard.press("Control+Enter")
-    page.close()
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(30_000)
+        page.goto(f"{label_studio.url}/user/login/")
+        page.fill("#email", OWNER)
+        page.fill("#password", PASSWORD)
+        page.press("#password", "Enter")
+        page.wait_for_url("**/")
+        page.goto(f"{address}?labeling=1")
+        page.get_by_text("not usable").first.wait_for()
+        page.get_by_text("Press 0 when it is not usable").wait_for()
+        page.keyboard.press("Escape")
+        page.wait_for_function("Array.from(document.images).some(image => image.naturalWidth >= 100)")
+        page.keyboard.press("2")
+        with page.expect_response(
+            lambda answer: "/annotations" in answer.url and answer.request.method == "POST"
+        ):
+            page.keyboard.press("Control+Enter")
     progress = desk.status()["progress"]
     assert progress["by_class"] == {"no": 0, "yes": 1} and progress["to_go"] == 7
 
