@@ -24,7 +24,7 @@ from tasks.ingest import Listing
 from tasks.run import Run
 from tasks.search_settings import SearchSettings
 from tasks.search_time import SearchTime
-from tasks.search_trainings import Trainings
+from tasks.search_trainings import Proposals, Trainings
 from tasks.search_trials import leaderboard
 from tasks.stage import progress, stage, timed_stages
 from tasks.training.recipes import FineTune, Probe
@@ -180,7 +180,7 @@ class Funnel:
             waves += 1
         return waves > 0
 
-    def _next_wave(self) -> Mapping[int, Sequence[Candidate]]:
+    def _next_wave(self) -> Proposals:
         """Proposals for as many folds as there is room for; those of the others wait."""
         begun = {recipe for recipe in self.trials if isinstance(recipe, FineTune)}
         most = math.inf if self._settings.max_trials is None else self._settings.max_trials

@@ -1,7 +1,7 @@
 """The time of a search: what its trainings are expected to take, and which of them fit beside those of the members."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from tasks.automl.fold_search import Candidate
 from tasks.automl.space import Base, probe_of
 from tasks.errors import ConfigError
 from tasks.search_settings import SearchSettings
-from tasks.search_trainings import Trainings
+from tasks.search_trainings import Proposals, Trainings
 from tasks.training.probe_features import seconds_an_image
 from tasks.training.recipes import FineTune, Probe
 
@@ -19,8 +19,6 @@ and a machine that is busy now may be idle later."""
 
 TOLERANCE = 0.05
 """Of the budget, by which the members may be expected to overdraw it: half of what it is kept within."""
-
-Proposals = Mapping[int, Sequence[Candidate]]
 
 
 class SearchTime:

@@ -36,6 +36,9 @@ from tasks.search_units import (
 from tasks.training.probe_features import seconds_an_image
 from tasks.training.recipes import FineTune, Probe, WeightsChoice
 
+Proposals = Mapping[int, Sequence[Candidate]]
+"""What each fold's search proposes."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -93,7 +96,7 @@ class Trainings:
         trial.finished_at = self.budget.used_seconds
         return trial
 
-    def train(self, proposals: Mapping[int, Sequence[Candidate]], *, whole: bool) -> None:
+    def train(self, proposals: Proposals, *, whole: bool) -> None:
         """Train what is needed and not there yet."""
         needed = self.needed(proposals, whole=whole)
         calls, places = [], []
@@ -151,9 +154,7 @@ class Trainings:
         )
         return first * in_first + (runs * recipe.optimisation.epochs - first) * in_rest
 
-    def needed(
-        self, proposals: Mapping[int, Sequence[Candidate]], *, whole: bool
-    ) -> list[tuple[Candidate, Unit]]:
+    def needed(self, proposals: Proposals, *, whole: bool) -> list[tuple[Candidate, Unit]]:
         """The trainings for these proposals, each once, a recipe's side by side."""
         needed = {
             (candidate.recipe, unit): candidate
@@ -201,6 +202,14 @@ class Trainings:
         """After how many epochs a fine-tuning is first looked at."""
         return math.ceil(recipe.optimisation.epochs / self._settings.halving)
 
+    def drop_checkpoints(self, trials: Iterable[Trial]) -> None:
+        """Remove what these would have gone on from."""
+        for trial in trials:
+            if isinstance(trial.recipe, FineTune):
+                for unit in self.units(self.folds):
+                    folder = checkpoint_folder(self._run, trial.recipe, sorted(unit))
+                    shutil.rmtree(folder, ignore_errors=True)
+
     def _epochs(self, recipe: FineTune, *, whole: bool) -> int:
         """What a training goes through until it is looked at first, or from there to its end."""
         first = self.first_epochs(recipe)
@@ -220,14 +229,6 @@ class Trainings:
 
     def _forward_ratio(self, base: Base, other: Base) -> float:
         return _forward_seconds(base, self._options.device) / _forward_seconds(other, self._options.device)
-
-    def drop_checkpoints(self, trials: Iterable[Trial]) -> None:
-        """Remove what these would have gone on from."""
-        for trial in trials:
-            if isinstance(trial.recipe, FineTune):
-                for unit in self.units(self.folds):
-                    folder = checkpoint_folder(self._run, trial.recipe, sorted(unit))
-                    shutil.rmtree(folder, ignore_errors=True)
 
     def _prepared(self, base: Base) -> ImageCache:
         key = base.preprocessing.model_dump_json()

@@ -1,4 +1,4 @@
-"""Programs that check templates; a test is skipped where one is missing, and fails in CI."""
+"""Programs that tests need: a test is skipped where one is missing, and fails in CI."""
 
 import os
 import shutil
