@@ -22,15 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tasks.data.alignment import SIDE
-from tasks.data.demo import make_demo
-from tasks.data.duplicates import dhash, group_by_pairs
-from tasks.data.feature_scale import ContentFeatures, FeatureScale
-from tasks.data.folds import Content
-from tasks.data.images import ImageRejected, decode, prepare
-from tasks.data.near_copies import CopyIndex, NearCopyRule, find_copies
-from tasks.data.similarity import EXACT_PAIRS, KEPT_OF_MANY, Vectors, similar_pairs
-from tasks.data.workspace import Workspace
+from tasks.copies.alignment import SIDE
+from tasks.copies.content import Content
+from tasks.copies.duplicates import dhash, group_by_pairs
+from tasks.copies.feature_scale import ContentFeatures, FeatureScale
+from tasks.copies.near_copies import CopyIndex, find_copies
+from tasks.copies.settings import NearCopyRule
+from tasks.copies.similarity import EXACT_PAIRS, KEPT_OF_MANY, Vectors, similar_pairs
+from tasks.demo.data_set import make_demo
+from tasks.images.decode import ImageRejected, decode, prepare
+from tasks.stores.workspace import Workspace
 
 LARGE = 2 * SIDE
 Picture = NDArray[np.uint8]

@@ -16,8 +16,8 @@ from pathlib import Path
 import adlfs
 import numpy as np
 
-from tasks.data.datastore import Datastore
-from tasks.data.fetch import ContentCache
+from tasks.stores.datastore import Datastore
+from tasks.stores.fetch import ContentCache
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from azurite_service import Azurite, running_azurite

@@ -29,10 +29,10 @@ from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
-from tasks.data.workspace import Workspace
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.inference import available_cpus
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 REPOSITORY = Path(__file__).parent.parent
 PORT = 8765

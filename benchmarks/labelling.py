@@ -22,14 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from tasks.catalogue import WholePictures
-from tasks.data.duplicates import dhash, group_by_pairs, near_pairs_by_hash
+from tasks.copies.duplicates import dhash, group_by_pairs, near_pairs_by_hash
 from tasks.data.grouped_splits import grouped_splits
-from tasks.data.images import DecodeLimits, decode
-from tasks.data.workspace import Workspace
+from tasks.images.decode import decode
+from tasks.images.settings import DecodeLimits
 from tasks.labelling.assistance import Assistant, train_assistant
 from tasks.labelling.choice import teaching_order, uncertainty
-from tasks.training.embeddings import embed
+from tasks.stores.workspace import Workspace
+from tasks.training.embeddings import WholePictures, embed
 
 CLASSES = ("no", "yes")
 FOLDS = 3

@@ -23,12 +23,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from tasks.catalogue import Catalogue, CatalogueSettings, catalogue
-from tasks.data.alignment import SIDE, thumbnail
-from tasks.data.images import Preprocessing
-from tasks.ingest import ImagesSource, Listing, ingest
-from tasks.prepare import ImageCache, open_images, prepare
-from tasks.run import Run, open_run
+from tasks.catalogue import Catalogue, build_catalogue
+from tasks.copies.alignment import SIDE, thumbnail
+from tasks.data.settings import CatalogueSettings, ImagesSource
+from tasks.engine.run import Run, open_run
+from tasks.images.settings import Preprocessing
+from tasks.ingest import Listing, ingest
+from tasks.prepare import ImageCache, open_images, prepare_images
 
 STAGES = ("start", "ingest", "catalogue", "prepare", "training input", "score")
 PIXELS = 32
@@ -88,19 +89,19 @@ def run_stage(stage: str, folder: Path) -> None:
         for batch in np.random.default_rng(0).integers(0, len(view), (100, 64)):
             cached.take([view.sha256[i] for i in batch])
 
-    def score() -> None:
-        from tasks.score import score
+    def score_images() -> None:
+        from tasks.score import score_images
 
-        score(run, source, str(folder / "bundle"), None)
+        score_images(run, source, str(folder / "bundle"), None)
 
     preprocessing = Preprocessing(size_px=PIXELS, crop_to_content=False)
     work: dict[str, Callable[[], object]] = {
         "start": lambda: None,
         "ingest": lambda: kept("listing", ingest(run, source).listing),
-        "catalogue": lambda: kept("catalogue", catalogue(run, listing(), CatalogueSettings(), None)),
-        "prepare": lambda: kept("cache", prepare(run, listing(), found(), preprocessing)),
+        "catalogue": lambda: kept("catalogue", build_catalogue(run, listing(), CatalogueSettings(), None)),
+        "prepare": lambda: kept("cache", prepare_images(run, listing(), found(), preprocessing)),
         "training input": training_input,
-        "score": score,
+        "score": score_images,
     }
     import tasks.training.embeddings  # noqa: F401 so that "start" holds what every stage imports
 

@@ -19,14 +19,13 @@ from pathlib import Path
 
 import httpx
 
-from tasks.data.demo import make_demo
+from tasks.demo.data_set import make_demo
 
 RUN = """
 import json, sys, time
-from flows.commands import retrain
+from flows.retrain import retrain
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
-from tasks.catalogue import CatalogueSettings
-from tasks.ingest import ImagesSource
+from tasks.data.settings import CatalogueSettings, ImagesSource
 flow = retrain.fn if sys.argv[1] == "plain" else retrain
 began = time.perf_counter()
 result = flow(

@@ -25,17 +25,18 @@ from scipy.ndimage import distance_transform_edt
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
 from flows.retrain import retrain
 from tasks.data.catalogue_table import CatalogueTable
-from tasks.data.content_box import content_box
-from tasks.data.demo import make_demo
-from tasks.data.images import Preprocessing, decode, prepare
-from tasks.data.workspace import Workspace
+from tasks.data.settings import ImagesSource
+from tasks.demo.data_set import make_demo
+from tasks.engine.run import Run
 from tasks.evaluate import copies_ever
 from tasks.evaluation.intervals import proportion
-from tasks.ingest import ImagesSource
+from tasks.images.content_box import content_box
+from tasks.images.decode import decode, prepare
+from tasks.images.settings import Preprocessing
 from tasks.models.bundle import load_bundle
 from tasks.models.overlay import enlarged
-from tasks.report_pictures import Album
-from tasks.run import Run
+from tasks.pages.album import Album
+from tasks.stores.workspace import Workspace
 
 BRIGHTER_THAN_BACKGROUND = 30
 """Grey value of 255 above which a pixel counts as head."""

@@ -15,7 +15,7 @@ BRAIN_IMAGES = 253
 FOLDS = 5
 SIDE_PX = 224
 SHARD_IMAGES = 1024
-"""Decoded images in one blob, as in tasks/data/image_cache.py."""
+"""Decoded images in one blob, as in tasks/images/image_cache.py."""
 LIST_BLOBS = 5000
 """Blobs in one answer of a listing: learn.microsoft.com/rest/api/storageservices/list-blobs."""
 NIGHT_SECONDS = 10 * 3600.0

@@ -26,14 +26,14 @@ import optuna
 from sklearn.metrics import roc_auc_score
 
 from tasks.automl.leaderboard import pooled
-from tasks.catalogue import CatalogueSettings, catalogue
+from tasks.automl.settings import SearchSettings
+from tasks.catalogue import build_catalogue
+from tasks.data.settings import CatalogueSettings, ImagesSource
+from tasks.engine.run import open_run
 from tasks.errors import TrainingError
-from tasks.fine_tune import TrainingOptions
-from tasks.ingest import ImagesSource, ingest
-from tasks.run import open_run
+from tasks.ingest import ingest
 from tasks.search import Funnel
-from tasks.search_settings import SearchSettings
-from tasks.training.recipes import PRESETS, FineTune
+from tasks.training.recipes import PRESETS, FineTune, TrainingOptions
 
 Course = list[tuple[float, float]]
 """Minutes, and the honest AUC of what was chosen then."""
@@ -148,9 +148,9 @@ def _search(
     settings = SearchSettings.model_validate({"mode": "on", "minutes": options.minutes, **changes})
     run = open_run(workspace, None, "bench")
     listing = ingest(run, ImagesSource(url=images)).listing
-    found = catalogue(run, listing, CatalogueSettings(), options.positive_class)
+    catalogue = build_catalogue(run, listing, CatalogueSettings(), options.positive_class)
     training = TrainingOptions(seed=seed, device="auto")
-    search = kind(run, listing, found, root, settings, training, refit=False, report=lambda *_: None)
+    search = kind(run, listing, catalogue, root, settings, training, refit=False, report=lambda *_: None)
     search.course = []
     search.result()
     return search

@@ -28,8 +28,8 @@ from train_peers import PEER_LEARNING_RATE, fastai_course, plain_course, plain_l
 
 from flows.config import TrainingSettings
 from tasks.training.activations import ActivationCache
-from tasks.training.compute import compute_on
-from tasks.training.fit import train_member
+from tasks.training.device import compute_on
+from tasks.training.member import fit_member
 from tasks.training.recipes import PRESETS, Full, Optimisation
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lightbox-bench-") as folder:
         data = prepared(options, Path(folder))
         print(
-            f"{data.found.summary.images} images, folds {options.folds} held out in turn, {options.backbone}, "
+            f"{data.catalogue.summary.images} images, folds {options.folds} held out in turn, {options.backbone}, "
             f"{compute_on('auto')}, {torch.get_num_threads()} threads, batch {BATCH_SIZE}"
         )
         _throughput(data, options)
@@ -69,7 +69,7 @@ def _throughput(data: Data, options: Any) -> None:
         probe_views=0,
         optimisation=Optimisation(epochs=2, batch_size=BATCH_SIZE),
     )
-    member = train_member(view, data.pixels, view.classes, recipe, 0)
+    member = fit_member(view, data.pixels, view.classes, recipe, 0)
     ours = len(view) / member.curves[-1].seconds
     network = fresh_network(options.backbone, view)
     optimizer = torch.optim.AdamW(network.parameters(), PEER_LEARNING_RATE)
@@ -123,7 +123,7 @@ def _preset_course(data: Data, options: Any, preset: Any) -> Course:
     recipe = TrainingSettings(preset=preset, backbone=options.backbone).recipe()
     shared = ActivationCache()
     for number, (fold, view) in enumerate(data.views.items()):
-        member = train_member(view, data.pixels, view.classes, recipe, 0, activations=shared)
+        member = fit_member(view, data.pixels, view.classes, recipe, 0, activations=shared)
         seconds = member.seconds + (data.seconds if number == 0 else 0.0)
         course.add(0, fold, seconds, held_out_scores(data, member.network, fold, recipe))
     return course

@@ -15,13 +15,14 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from flows.config import TrainingSettings
-from tasks.catalogue import Catalogue, CatalogueSettings, catalogue, read_catalogue
-from tasks.data.image_cache import CachedImages
+from tasks.catalogue import Catalogue, build_catalogue, read_catalogue
+from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.data.training_view import TrainingView, held_out_view, training_view
-from tasks.ingest import ImagesSource, image_reader, ingest
-from tasks.prepare import open_images, prepare
-from tasks.run import open_run
-from tasks.training.compute import compute_on
+from tasks.engine.run import open_run
+from tasks.images.image_cache import CachedImages
+from tasks.ingest import image_reader, ingest
+from tasks.prepare import open_images, prepare_images
+from tasks.training.device import compute_on
 from tasks.training.network import Network
 from tasks.training.recipes import FineTune, Full, Probe, TestView, WeightsChoice
 from tasks.training.weights import build
@@ -43,7 +44,7 @@ VIEWS: dict[TestView, Callable[[Tensor], Tensor]] = {
 class Data:
     """One prepared data set: what every contestant is given."""
 
-    found: Catalogue
+    catalogue: Catalogue
     views: dict[int, TrainingView]
     held_out: dict[int, tuple[tuple[str, ...], NDArray[np.int64]]]
     pixels: CachedImages
@@ -53,7 +54,7 @@ class Data:
     @property
     def positive(self) -> int:
         """Index of the class whose AUC is measured."""
-        return self.found.classes.index(self.found.positive_class or self.found.classes[-1])
+        return self.catalogue.classes.index(self.catalogue.positive_class or self.catalogue.classes[-1])
 
 
 @dataclass
@@ -82,12 +83,12 @@ def prepared(options: Any, folder: Path) -> Data:
     """Catalogue and decode the images, and keep the folds that were asked for apart."""
     run = open_run(str(folder / "workspace"), None, "bench")
     listing = ingest(run, ImagesSource(url=options.images)).listing
-    found = catalogue(run, listing, CatalogueSettings(), options.positive_class)
+    catalogue = build_catalogue(run, listing, CatalogueSettings(), options.positive_class)
     recipe = TrainingSettings(backbone=options.backbone).recipe()
     started = time.perf_counter()
-    cache = prepare(run, listing, found, recipe.preprocessing)
+    cache = prepare_images(run, listing, catalogue, recipe.preprocessing)
     seconds = time.perf_counter() - started
-    table = read_catalogue(run, found)
+    table = read_catalogue(run, catalogue)
     paths = dict(zip(table.contents["sha256"], table.contents["path"], strict=True))
     read = image_reader(run, listing)
     held_out = {}
@@ -95,7 +96,7 @@ def prepared(options: Any, folder: Path) -> Data:
         view = held_out_view(table, fold)
         held_out[fold] = (view.sha256, view.labels)
     return Data(
-        found=found,
+        catalogue=catalogue,
         views={fold: training_view(table, frozenset({fold})) for fold in options.folds},
         held_out=held_out,
         pixels=open_images(run, cache),

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from train_data import BATCH_SIZE, Course, Data, fresh_network, held_out_scores
 
 from tasks.data.training_view import TrainingView
-from tasks.training.compute import compute_on
+from tasks.training.device import compute_on
 from tasks.training.network import Network
 
 PEER_LEARNING_RATE = 3e-4

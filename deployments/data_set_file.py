@@ -6,19 +6,19 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from deployments.rows import HALF_YEARLY, Channel, Row, Schedule
+from deployments.registered import HALF_YEARLY, Channel, Schedule
 from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
-from tasks.catalogue import CatalogueSettings
-from tasks.compute import ComputeSettings
+from tasks.automl.settings import SearchSettings
+from tasks.compute.settings import ComputeSettings
+from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.errors import ConfigError
-from tasks.evaluation.gate import GateSettings
-from tasks.ingest import ImagesSource
-from tasks.labelling.project import LabellingSettings
-from tasks.search_settings import SearchSettings
-from tasks.track import TrackingSettings
+from tasks.evaluation.settings import GateSettings
+from tasks.labelling.settings import LabellingSettings
+from tasks.record import Frozen
+from tasks.tracking.settings import TrackingSettings
 
 
-class Scoring(Row):
+class Scoring(Frozen):
     """A store that is scored with the data set's champion."""
 
     images: ImagesSource = Field(description="What is scored.")
@@ -26,7 +26,7 @@ class Scoring(Row):
     schedule: Schedule | None = Field(default=None, description="When; left out, only when somebody asks.")
 
 
-class Labelling(Row):
+class Labelling(Frozen):
     """Labelling by people in Label Studio."""
 
     settings: LabellingSettings = Field(
@@ -38,7 +38,7 @@ class Labelling(Row):
     )
 
 
-class DataSetFile(Row):
+class DataSetFile(Frozen):
     """What a file may say; the first eight are groups of the run form and its defaults."""
 
     dataset: DataSet = Field(description="What the images are about.")

@@ -11,11 +11,11 @@ from rich.console import Console
 from deployments.data_set_file import DataSetFile, read_data_sets
 from deployments.desired import channels_of, desired_state
 from deployments.plan import Change, Plan, make_plan, write_record
-from deployments.rows import POOLS, SHARED, Channel
-from tasks.blocks import Datastore, Email, LabelStudioToken
+from deployments.registered import POOLS, SHARED, Channel
 from tasks.errors import ConfigError
-from tasks.upcoming import ensure_upcoming_runs
-from tasks.work_pool import client
+from tasks.server.blocks import Datastore, Email, LabelStudioToken
+from tasks.server.upcoming import ensure_upcoming_runs
+from tasks.server.work_pool import client
 
 DATA_SETS = Path(__file__).parent / "data_sets"
 
@@ -64,7 +64,7 @@ def _check_pools(files: tuple[DataSetFile, ...]) -> None:
         if data_set.compute.pool is not None and data_set.compute.pool not in served:
             raise ConfigError(
                 f"{data_set.name}: compute.pool: no fine-tune deployment stands on the pool '{data_set.compute.pool}'",
-                cure=f"use one of {', '.join(sorted(served))}, or add rows to deployments/rows.py",
+                cure=f"use one of {', '.join(sorted(served))}, or add rows to deployments/registered.py",
             )
 
 

@@ -8,12 +8,13 @@ from pydantic import ConfigDict, Field
 
 from deployments.data_set_file import DataSetFile, Labelling
 from deployments.notifications import automations_of, dead_runs
-from deployments.rows import Channel, Deployment, Row, WorkPool
+from deployments.registered import Channel, Deployment, WorkPool
 from deployments.triggers import triggers_of
-from tasks.upcoming import OURS
+from tasks.record import Frozen
+from tasks.server.upcoming import OURS
 
 
-class DesiredState(Row):
+class DesiredState(Frozen):
     """Everything that should be on the server."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -8,8 +8,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from deployments.rows import HEARTBEAT_SECONDS, Channel
-from tasks.upcoming import OURS
+from deployments.registered import HEARTBEAT_SECONDS, Channel
+from tasks.server.upcoming import OURS
 
 SILENT_SECONDS: Final = 3 * HEARTBEAT_SECONDS
 

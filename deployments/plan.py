@@ -23,10 +23,10 @@ from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.utilities.importtools import import_object
 
 from deployments.desired import DesiredState
-from deployments.rows import HEARTBEAT_SECONDS, Deployment, WorkPool
+from deployments.registered import HEARTBEAT_SECONDS, Deployment, WorkPool
 from deployments.schedules import ScheduleDifference, schedule_difference, slug_of, to_create
 from deployments.triggers import deployment_ids, resolved
-from tasks.upcoming import OURS
+from tasks.server.upcoming import OURS
 
 MANAGED = "(managed by lightbox deploy)"
 RECORD = "lightbox_deployed"

@@ -13,12 +13,13 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import DeploymentSchedule
 from prefect.client.schemas.schedules import CronSchedule
 
-from deployments.rows import Row, Schedule
+from deployments.registered import Schedule
+from tasks.record import Frozen
 
 PREFIX = "lightbox-"
 
 
-class ScheduleDifference(Row):
+class ScheduleDifference(Frozen):
     """What is to be done about the schedules of one deployment."""
 
     create: tuple[Schedule, ...]

@@ -11,7 +11,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 
 from deployments.data_set_file import DataSetFile
 from tasks.label_status import IMAGES_LANDED, LABELS_LANDED
-from tasks.upcoming import OURS
+from tasks.server.upcoming import OURS
 
 
 def triggers_of(data_set: DataSetFile) -> list[AutomationCore]:

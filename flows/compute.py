@@ -4,9 +4,10 @@ import time
 
 from prefect import flow
 
-from tasks.compute import DriverSettings, NoCompute, Sleep, driver_of, put_to_sleep
+from tasks.compute.drivers import Sleep, driver_of, put_to_sleep
+from tasks.compute.settings import DriverSettings, NoCompute
 from tasks.errors import ComputeUnavailable
-from tasks.work_pool import online_workers
+from tasks.server.work_pool import online_workers
 
 POLL_SECONDS = 1.0
 

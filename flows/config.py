@@ -5,17 +5,18 @@ Settings of one stage stand with the stage; here is what concerns several.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from tasks.automl.settings import SearchSettings
 from tasks.errors import ConfigError
-from tasks.fine_tune import TrainingOptions
-from tasks.search_settings import SearchSettings
+from tasks.record import Frozen
 from tasks.training.backbones import BACKBONES, BackboneName
 from tasks.training.recipes import (
     PRESETS,
     PresetName,
     Recipe,
     Symmetry,
+    TrainingOptions,
     WeightsChoice,
     within_symmetry,
 )
@@ -23,10 +24,8 @@ from tasks.training.recipes import (
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
-class WorkspaceLocation(BaseModel):
+class WorkspaceLocation(Frozen):
     """Where Lightbox keeps what it makes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(min_length=1, description="fsspec URL or folder that Lightbox owns.")
     block: str | None = Field(
@@ -34,10 +33,8 @@ class WorkspaceLocation(BaseModel):
     )
 
 
-class DataSet(BaseModel):
+class DataSet(Frozen):
     """What the images are about."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
         pattern=NAME_PATTERN,
@@ -53,10 +50,8 @@ class DataSet(BaseModel):
     )
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Frozen):
     """What is trained, and how long."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: PresetName = Field(
         default="standard",
@@ -114,7 +109,7 @@ class TrainingSettings(BaseModel):
         Raises: ConfigError when the device that was chosen is missing on this machine and none may replace it, or
         there are fewer devices than were asked for.
         """
-        from tasks.training.compute import check_devices, compute_on
+        from tasks.training.device import check_devices, compute_on
 
         try:
             compute_on(self.device)
@@ -129,10 +124,8 @@ class TrainingSettings(BaseModel):
         return TrainingOptions(seed=self.seed, device=self.device, devices=self.devices), None
 
 
-class EvaluationSettings(BaseModel):
+class EvaluationSettings(Frozen):
     """How the model is evaluated and what is served."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     recall_target: float = Field(
         default=0.95,

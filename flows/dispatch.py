@@ -24,19 +24,20 @@ from prefect.states import Cancelling
 
 from flows.config import TrainingSettings
 from flows.fine_tune import fine_tune, read_trained
+from tasks.automl.chosen import ChosenRecipes
+from tasks.automl.settings import SearchSettings
 from tasks.catalogue import Catalogue
-from tasks.chosen import ChosenRecipes
-from tasks.compute import ComputeSettings, driver_of, put_to_sleep
+from tasks.compute.drivers import driver_of, put_to_sleep
+from tasks.compute.settings import ComputeSettings
+from tasks.engine.run import Run
+from tasks.engine.stage import add_timing, call, inside_flow_run
 from tasks.errors import ComputeUnavailable
 from tasks.fine_tune import TrainedMembers
 from tasks.ingest import Listing
 from tasks.prepare import ImageCache
 from tasks.record import digest_of
-from tasks.run import Run
-from tasks.search_settings import SearchSettings
-from tasks.stage import add_timing, call, inside_flow_run
-from tasks.upcoming import OURS
-from tasks.work_pool import client, online_workers
+from tasks.server.upcoming import OURS
+from tasks.server.work_pool import client, online_workers
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ POLL_SECONDS = 2.0
 
 def fine_tune_where_it_belongs(
     run: Run,
-    found: Catalogue,
+    catalogue: Catalogue,
     chosen: ChosenRecipes,
     pixels: tuple[ImageCache, ...],
     training: TrainingSettings,
@@ -60,10 +61,16 @@ def fine_tune_where_it_belongs(
     """
     if compute.pool is None or not inside_flow_run():
         trained: TrainedMembers = call(
-            fine_tune, run, found, chosen, pixels, training, served, listing, search
+            fine_tune, run, catalogue, chosen, pixels, training, served, listing, search
         )
         return trained
-    records = {"found": found, "chosen": chosen, "training": training, "listing": listing, "search": search}
+    records = {
+        "catalogue": catalogue,
+        "chosen": chosen,
+        "training": training,
+        "listing": listing,
+        "search": search,
+    }
     parameters: dict[str, Any] = {
         name: record and record.model_dump(mode="json") for name, record in records.items()
     }

@@ -1,26 +1,26 @@
 """Find a recipe: the search alone, with the honest figures of what it chose, and nothing published."""
 
 from prefect import flow
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
 from flows.dispatch import sleep_after
 from flows.train_and_evaluate import train_and_evaluate
-from tasks.catalogue import CatalogueSettings, catalogue
-from tasks.chosen import SearchResult
-from tasks.compute import ComputeSettings
+from tasks.automl.chosen import SearchResult
+from tasks.automl.settings import SearchSettings
+from tasks.catalogue import build_catalogue
+from tasks.compute.settings import ComputeSettings
+from tasks.data.settings import CatalogueSettings, ImagesSource
+from tasks.engine.run import open_run
+from tasks.engine.stage import timed_stages
 from tasks.errors import ConfigError
 from tasks.evaluation.metrics import Evaluation
-from tasks.ingest import ImagesSource, ingest
-from tasks.run import open_run
-from tasks.search_settings import SearchSettings
-from tasks.stage import timed_stages
+from tasks.ingest import ingest
+from tasks.record import Frozen
 
 
-class FoundRecipe(BaseModel):
+class FoundRecipe(Frozen):
     """What a search came to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: str = Field(description="Name of the run.")
     search: SearchResult = Field(description="What was tried, and what was chosen.")
@@ -64,9 +64,9 @@ def find_recipe(
     run = open_run(workspace.url, workspace.block, dataset.name, force=force)
     with timed_stages() as timings:
         listing = ingest(run, images).listing
-        found = catalogue(run, listing, checks, dataset.positive_class)
+        catalogue = build_catalogue(run, listing, checks, dataset.positive_class)
         members, bundle, evaluated = train_and_evaluate(
-            run, listing, found, training, search, evaluation, compute
+            run, listing, catalogue, training, search, evaluation, compute
         )
     if members.search is None:
         raise ConfigError("the search left no leaderboard", cure="report this as a defect")

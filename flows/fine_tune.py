@@ -7,14 +7,14 @@ from prefect import flow
 
 from flows.config import TrainingSettings
 from flows.search import searched
+from tasks.automl.chosen import ChosenRecipes
+from tasks.automl.settings import SearchSettings
 from tasks.catalogue import Catalogue
-from tasks.chosen import ChosenRecipes
 from tasks.data.training_view import plan_members
+from tasks.engine.run import Run
 from tasks.fine_tune import TrainedMembers, TrainedNetwork, train_member, train_refit
 from tasks.ingest import Listing
 from tasks.prepare import ImageCache, prepare_ways
-from tasks.run import Run
-from tasks.search_settings import SearchSettings
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ TRAINED_FILE = "members/trained.json"
 @flow(name="fine-tune", flow_run_name="fine-tune-{run.name}", persist_result=False)
 def fine_tune(
     run: Run,
-    found: Catalogue,
+    catalogue: Catalogue,
     chosen: ChosenRecipes,
     pixels: tuple[ImageCache, ...],
     training: TrainingSettings,
@@ -59,18 +59,18 @@ def fine_tune(
     found_recipes = None
     if search is not None and listing is not None:
         # One network more than members: the recipes will seldom agree, and then a refit is served.
-        found_recipes = searched(run, listing, found, chosen.served, search, options, refit=True)
+        found_recipes = searched(run, listing, catalogue, chosen.served, search, options, refit=True)
         chosen = found_recipes.chosen
-        pixels = prepare_ways(run, listing, found, chosen.preprocessings, pixels)
+        pixels = prepare_ways(run, listing, catalogue, chosen.preprocessings, pixels)
     prepared = {cache.preprocessing: cache for cache in pixels}
     members = []
-    for plan, recipe in zip(plan_members(found.protocol, found.n_folds), chosen.members, strict=True):
-        member = train_member(run, found, prepared[recipe.preprocessing], recipe, plan, options)
+    for plan, recipe in zip(plan_members(catalogue.protocol, catalogue.n_folds), chosen.members, strict=True):
+        member = train_member(run, catalogue, prepared[recipe.preprocessing], recipe, plan, options)
         members.append(_with_note(member, fallback))
     refit, differ = None, len(set(chosen.members)) > 1
     if served == "refit" or differ:
         recipe = chosen.served
-        refit = train_refit(run, found, prepared[recipe.preprocessing], recipe, options)
+        refit = train_refit(run, catalogue, prepared[recipe.preprocessing], recipe, options)
         refit = _with_note(_with_note(refit, fallback), NO_AVERAGE if served == "average" else None)
     trained = TrainedMembers(members=tuple(members), refit=refit, search=found_recipes)
     run.write(TRAINED_FILE, trained.model_dump_json().encode())

@@ -3,14 +3,15 @@
 from prefect import flow
 
 from flows.config import DataSet, WorkspaceLocation
-from tasks.ingest import ImagesSource, ingest
+from tasks.data.settings import ImagesSource
+from tasks.engine.run import open_run
+from tasks.ingest import ingest
 from tasks.label_begin import begin_labelling
 from tasks.label_choose import choose_tasks
 from tasks.label_pull import pull_labels
 from tasks.label_push import push_tasks
 from tasks.label_status import LabelStatus, label_status
-from tasks.labelling.project import LabellingSettings
-from tasks.run import open_run
+from tasks.labelling.settings import LabellingSettings
 
 
 @flow(name="label", flow_run_name="label-{dataset.name}", persist_result=False)

@@ -17,9 +17,9 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 from prefect.task_runners import TaskRunner
 
+from tasks.automl.settings import SearchSettings
+from tasks.engine.many import ATTEMPTS
 from tasks.errors import ConfigError
-from tasks.many import ATTEMPTS
-from tasks.search_settings import SearchSettings
 
 ANSWER_SECONDS: Final = 10.0
 HEALTH_SECONDS: Final = 60.0

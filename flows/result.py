@@ -2,30 +2,27 @@
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.audit import Audit, AuditFindings
+from tasks.automl.chosen import SearchResult
 from tasks.catalogue import Catalogue
-from tasks.chosen import SearchResult
 from tasks.data.given_split import Leak
 from tasks.decide import Verdict
+from tasks.engine.run import Run
+from tasks.engine.stage import StageTiming
 from tasks.evaluate import EvaluatedBundle
 from tasks.evaluation.gate import Decision
 from tasks.evaluation.metrics import Evaluation
 from tasks.fine_tune import TrainedMembers
 from tasks.ingest import Ingested
 from tasks.promote import Promotion
+from tasks.record import Frozen
 from tasks.report import Report
-from tasks.run import Run
-from tasks.stage import StageTiming
 from tasks.track import Tracked
 
 
-class _Result(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataSetResult(_Result):
+class DataSetResult(Frozen):
     """The data set in figures."""
 
     name: str = Field(description="Its name.")
@@ -40,7 +37,7 @@ class DataSetResult(_Result):
     transferred: int = Field(description="Images fetched by this run.")
 
 
-class RetrainResult(_Result):
+class RetrainResult(Frozen):
     """A run's outcome."""
 
     run: str = Field(description="Name of the run.")

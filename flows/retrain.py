@@ -8,20 +8,22 @@ from flows.config import DataSet, EvaluationSettings, TrainingSettings, Workspac
 from flows.dispatch import sleep_after
 from flows.result import RetrainResult
 from flows.train_and_evaluate import train_and_evaluate
-from tasks.audit import audit
-from tasks.catalogue import CatalogueSettings, catalogue
-from tasks.compute import ComputeSettings
+from tasks.audit import audit_images
+from tasks.automl.settings import SearchSettings
+from tasks.catalogue import build_catalogue
+from tasks.compute.settings import ComputeSettings
+from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.decide import decide_promotion
-from tasks.evaluation.gate import GateSettings
-from tasks.ingest import ImagesSource, ingest
+from tasks.engine.run import open_run
+from tasks.engine.stage import timed_stages
+from tasks.evaluation.settings import GateSettings
+from tasks.ingest import ingest
 from tasks.label_status import tell_unlabelled
 from tasks.notify import notify
 from tasks.promote import promote, publish
-from tasks.report import report
-from tasks.run import open_run
-from tasks.search_settings import SearchSettings
-from tasks.stage import timed_stages
-from tasks.track import TrackingSettings, track
+from tasks.report import write_report
+from tasks.track import track_run
+from tasks.tracking.settings import TrackingSettings
 
 
 @flow(
@@ -66,31 +68,33 @@ def retrain(
         ingested = ingest(run, images)
         listing = ingested.listing
         tell_unlabelled(run, listing.unlabelled)
-        found = catalogue(run, listing, checks, dataset.positive_class)
-        audited = audit(run, found)
+        catalogue = build_catalogue(run, listing, checks, dataset.positive_class)
+        audit = audit_images(run, catalogue)
         members, bundle, evaluated = train_and_evaluate(
-            run, listing, found, training, training.searching(search), evaluation, compute
+            run, listing, catalogue, training, training.searching(search), evaluation, compute
         )
-        verdict = decide_promotion(run, listing, found, evaluated, gate)
+        verdict = decide_promotion(run, listing, catalogue, evaluated, gate)
         version = publish(run, bundle, evaluated)
-        page = report(
-            run, listing, found, audited, members, bundle, evaluated, verdict, version, dataset.finding
+        report = write_report(
+            run, listing, catalogue, audit, members, bundle, evaluated, verdict, version, dataset.finding
         )
         promoted = promote(run, version, verdict)
         tracked = None
         if tracking.enabled:
-            tracked = track(run, tracking, found, members, evaluated, verdict, version, page, promoted)
-        notify(run, audited, evaluated, verdict, promoted, page.uri)
+            tracked = track_run(
+                run, tracking, catalogue, members, evaluated, verdict, version, report, promoted
+            )
+        notify(run, audit, evaluated, verdict, promoted, report.uri)
     return RetrainResult.of(
         run,
         ingested,
-        found,
-        audited,
+        catalogue,
+        audit,
         members,
         evaluated,
         verdict,
         promoted,
-        page,
+        report,
         tracked,
         timings,
         total_seconds=time.perf_counter() - started,

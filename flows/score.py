@@ -3,19 +3,18 @@
 from typing import Literal
 
 from prefect import flow
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from flows.config import NAME_PATTERN, WorkspaceLocation
-from tasks.ingest import ImagesSource
+from tasks.data.settings import ImagesSource
+from tasks.engine.run import open_run
 from tasks.models.registry import Registry
-from tasks.run import open_run
-from tasks.score import Scores, score
+from tasks.record import Frozen
+from tasks.score import Scores, score_images
 
 
-class RegisteredModel(BaseModel):
+class RegisteredModel(Frozen):
     """Which model scores."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     workspace: WorkspaceLocation = Field(description="Workspace with the registry.")
     name: str = Field(pattern=NAME_PATTERN, description="Name of the model.")
@@ -38,4 +37,4 @@ def score_store(model: RegisteredModel, images: ImagesSource, out: WorkspaceLoca
     registry = open_run(model.workspace.url, model.workspace.block, model.name).open_workspace()
     version = Registry(registry).resolve(model.name, model.version)
     run = open_run(out.url, out.block, model.name)
-    return score(run, images, Registry(registry).uri(model.name, version), model.workspace.block)
+    return score_images(run, images, Registry(registry).uri(model.name, version), model.workspace.block)

@@ -8,22 +8,21 @@ from prefect import flow
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from tasks.artifacts import publish_leaderboard
+from tasks.automl.chosen import SearchResult
+from tasks.automl.settings import SearchSettings
 from tasks.catalogue import Catalogue
-from tasks.chosen import SearchResult
+from tasks.engine.run import Run
+from tasks.engine.stage import inside_flow_run
 from tasks.errors import ConfigError
-from tasks.fine_tune import TrainingOptions
 from tasks.ingest import Listing
-from tasks.run import Run
-from tasks.search import search
-from tasks.search_settings import SearchSettings
-from tasks.stage import inside_flow_run
-from tasks.training.recipes import FineTune, Recipe
+from tasks.search import find_recipes
+from tasks.training.recipes import FineTune, Recipe, TrainingOptions
 
 
 def searched(
     run: Run,
     listing: Listing,
-    found: Catalogue,
+    catalogue: Catalogue,
     root: Recipe,
     settings: SearchSettings,
     options: TrainingOptions,
@@ -41,10 +40,10 @@ def searched(
     if not inside_flow_run():
         if settings.runner == "ray":
             raise ConfigError("runner ray needs a flow run", cure="call the flow itself, not its function")
-        return search(run, listing, found, root, settings, options, refit)
+        return find_recipes(run, listing, catalogue, root, settings, options, refit)
     with task_runner(settings) as runner:
         flow_there = search_recipes.with_options(task_runner=runner)
-        result = flow_there(run, listing, found, root, settings, options, refit)
+        result = flow_there(run, listing, catalogue, root, settings, options, refit)
     publish_leaderboard(run, result)
     return result
 
@@ -53,7 +52,7 @@ def searched(
 def search_recipes(
     run: Run,
     listing: Listing,
-    found: Catalogue,
+    catalogue: Catalogue,
     root: FineTune,
     settings: SearchSettings,
     options: TrainingOptions,
@@ -70,7 +69,7 @@ def search_recipes(
         options: Seed and device.
         refit: Whether one more network is trained in the end, for the budget.
     """
-    return search(run, listing, found, root, settings, options, refit)
+    return find_recipes(run, listing, catalogue, root, settings, options, refit)
 
 
 @contextmanager

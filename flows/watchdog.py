@@ -20,27 +20,25 @@ from prefect.events.filters import (
 )
 from prefect.runtime import flow_run as this_run
 from prefect.states import Crashed
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tasks.compute import DriverSettings, driver_of, put_to_sleep
+from tasks.compute.drivers import driver_of, put_to_sleep
+from tasks.compute.settings import DriverSettings
 from tasks.errors import ComputeUnavailable, LightboxError
-from tasks.upcoming import OURS, ensure_upcoming_runs
-from tasks.work_pool import client, drain_began, last_activity, resume, started_runs
+from tasks.record import Frozen
+from tasks.server.upcoming import OURS, ensure_upcoming_runs
+from tasks.server.work_pool import client, drain_began, last_activity, resume, started_runs
 
 
-class Watched(BaseModel):
+class Watched(Frozen):
     """Compute that the watchdog looks after."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pool: str = Field(min_length=1, description="Work pool.")
     driver: DriverSettings = Field(description="What stands behind it.")
 
 
-class WatchdogLimits(BaseModel):
+class WatchdogLimits(Frozen):
     """How long something may last before it counts as left behind."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     silent_minutes: float = Field(
         default=15,
@@ -55,10 +53,8 @@ class WatchdogLimits(BaseModel):
     )
 
 
-class Findings(BaseModel):
+class Findings(Frozen):
     """What was put right."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dead_runs: list[str] = Field(description="Runs that were marked as crashed.")
     stopped: list[str] = Field(description="Pools whose compute was put to sleep.")

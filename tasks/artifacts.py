@@ -1,12 +1,12 @@
 """What the Prefect UI shows of a run beside its graph: a summary, the confusion matrix and the report's link."""
 
 from tasks.audit import AuditFindings
-from tasks.chosen import SearchResult
+from tasks.automl.chosen import SearchResult
 from tasks.decide import Verdict
+from tasks.engine.run import Run
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
-from tasks.report_search import leaderboard_rows
-from tasks.run import Run
+from tasks.pages.leaderboard import leaderboard_rows
 
 MOST_CLASSES = 30
 FIGURES = ("recall", "specificity", "precision", "f1", "auc", "balanced_accuracy", "brier")

@@ -1,19 +1,17 @@
 """Audit: what is doubtful about the data before anything is learnt from them."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
+from tasks.engine.run import Run, write_file
+from tasks.engine.stage import stage
 from tasks.evaluation.balance import ClassBalance, class_balance
 from tasks.evaluation.shortcuts import Shortcut, measure_shortcuts, warnings_of
-from tasks.record import FileReference, Record
-from tasks.run import Run, write_file
-from tasks.stage import stage
+from tasks.record import FileReference, Frozen, Record
 
 
-class AuditFindings(BaseModel):
+class AuditFindings(Frozen):
     """What was found, and what a person should know of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     balance: ClassBalance = Field(description="Images and independent groups of each class.")
     shortcuts: tuple[Shortcut, ...] = Field(description="How well trivial facts alone predict the label.")
@@ -28,17 +26,17 @@ class Audit(Record):
 
 
 @stage("audit", version=1)
-def audit(run: Run, found: Catalogue) -> Audit:
+def audit_images(run: Run, catalogue: Catalogue) -> Audit:
     """Count the classes, and measure how well trivial facts alone predict the label."""
-    table = read_catalogue(run, found)
+    table = read_catalogue(run, catalogue)
     usable = table.frame[~table.frame["conflict"]]
     balance = class_balance(usable["label"], usable["group"])
-    shortcuts = measure_shortcuts(table.contents, found.classes, found.positive_class)
+    shortcuts = measure_shortcuts(table.contents, catalogue.classes, catalogue.positive_class)
     findings = AuditFindings(
         balance=balance,
         shortcuts=tuple(shortcuts),
         warnings=(*warnings_of(shortcuts), *balance.warnings),
     )
-    path = f"datasets/{run.name}/{found.digest_of_rows[:16]}/audit.json"
+    path = f"datasets/{run.name}/{catalogue.digest_of_rows[:16]}/audit.json"
     data = findings.model_dump_json(indent=2).encode()
     return Audit(findings=findings, file=write_file(run.open_workspace(), path, data))

@@ -3,70 +3,36 @@
 import hashlib
 import io
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pyarrow.lib import ArrowException
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tasks.data.catalogue import BuiltCatalogue, build_catalogue, contents_to_compare
+from tasks.copies.copy_store import CopyStore
+from tasks.copies.feature_scale import ContentFeatures
+from tasks.copies.near_copies import CopyIndex
+from tasks.data.build import BuiltCatalogue, assemble_catalogue, contents_to_compare
 from tasks.data.catalogue_table import CatalogueSummary, CatalogueTable, typed
-from tasks.data.copy_store import CopyStore
-from tasks.data.feature_scale import ContentFeatures
 from tasks.data.folds import FoldLedger
-from tasks.data.images import DecodeLimits, decode, prepare
 from tasks.data.inspection import (
-    FACTS,
     ImageFile,
     InspectedImages,
-    Inspection,
-    Rejection,
-    inspect_images,
-    inspections_from_parquet,
-    inspections_to_parquet,
+    inspected_files,
 )
-from tasks.data.near_copies import CopyIndex, NearCopyRule
+from tasks.data.labels import LISTING_COLUMNS, UNLABELLED_BECAUSE
 from tasks.data.pair_table import NEAR_PAIR_COLUMNS
-from tasks.data.pool import map_in_order
-from tasks.data.training_view import Protocol
-from tasks.data.usability import ABSURD_GROUP, check_usable
-from tasks.data.workspace import VersionedDocument, Workspace
+from tasks.data.settings import CROSS_VALIDATION_BELOW, CatalogueSettings, Protocol
+from tasks.data.usability import check_usable
+from tasks.engine.run import Run, write_file
+from tasks.engine.stage import progress, stage
 from tasks.errors import ConfigError
-from tasks.ingest import LISTING_COLUMNS, UNLABELLED_BECAUSE, Listing, image_reader, read_listing
-from tasks.record import FileReference, Record, digest_of
-from tasks.run import Run, write_file
-from tasks.stage import progress, stage
-
-CROSS_VALIDATION_BELOW = 2_000
-CHECK_THREADS = 4
-
-
-class CatalogueSettings(BaseModel):
-    """How images are checked and kept apart."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_reject_fraction: float = Field(
-        default=0.1, ge=0, le=1, description="Unusable images above this share stop the run."
-    )
-    max_group_fraction: float = Field(
-        default=0.05,
-        gt=0,
-        le=1,
-        description=f"A group of copies above this share of the images, and above {ABSURD_GROUP}, stops the run: "
-        "the rule joins what only looks alike.",
-    )
-    n_folds: int = Field(default=5, ge=3, le=20, description="Folds of the ledger, fixed at the first run.")
-    protocol: Protocol | None = Field(
-        default=None,
-        description="How images are kept apart for evaluation. Left out: a split given with the data is "
-        f"honoured; else cross-validation below {CROSS_VALIDATION_BELOW} images, a hold-out from there on.",
-    )
-    decode: DecodeLimits = Field(default=DecodeLimits(), description="What counts as a usable image.")
-    copies: NearCopyRule = Field(default=NearCopyRule(), description="What counts as a near copy.")
+from tasks.images.settings import DecodeLimits
+from tasks.ingest import Listing, image_reader, read_listing
+from tasks.record import FileReference, Record
+from tasks.stores.workspace import VersionedDocument
 
 
 class Catalogue(Record):
@@ -108,7 +74,7 @@ def _ledger_state(run: Run, *_: object, **__: object) -> str:
 
 
 @stage("catalogue", version=2, state=_ledger_state)
-def catalogue(
+def build_catalogue(
     run: Run, listing: Listing, settings: CatalogueSettings, positive_class: str | None
 ) -> Catalogue:
     """Check every image, find exact and near copies, and assign folds by the ledger."""
@@ -152,7 +118,7 @@ def read_near_pairs(run: Run, record: Catalogue) -> pd.DataFrame:
 def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCatalogue:
     files = _files(run, listing)
     read = image_reader(run, listing)
-    inspected = inspected_files(run.open_workspace(), files, read, settings.decode)
+    inspected = inspected_files(run.open_workspace(), files, read, settings.decode, progress())
     copies = CopyStore(run.open_workspace(), f"datasets/{run.name}/copies")
     embedded: dict[frozenset[str], ContentFeatures] = {}
     made: list[BuiltCatalogue] = []
@@ -167,7 +133,7 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
             if gone not in embedded:
                 embedded[gone] = _features(run, inspected, sorted(gone), read, settings.decode)
             found = copies.find(nodes, embedded[gone], settings.copies, progress())
-        built = build_catalogue(inspected, ledger, copies=found, rule=settings.copies)
+        built = assemble_catalogue(inspected, ledger, copies=found, rule=settings.copies)
         check_usable(built.table, None, settings.max_reject_fraction, settings.max_group_fraction)
         made.append(built)
         return built.ledger.to_bytes()
@@ -185,29 +151,6 @@ def _files(run: Run, listing: Listing) -> tuple[ImageFile, ...]:
     )
 
 
-def inspected_files(
-    workspace: Workspace, files: Sequence[ImageFile], read: Callable[[str], bytes], limits: DecodeLimits
-) -> InspectedImages:
-    """Look at each content that no earlier run with the same limits looked at."""
-    folder = f"cache/inspections/{digest_of([limits.model_dump(mode='json'), FACTS])[:16]}"
-    wanted = {file.sha256 for file in files}
-    known: dict[str, Inspection | Rejection] = {}
-    for path in workspace.list(folder):
-        try:
-            kept = inspections_from_parquet(workspace.read(path))
-        except (ArrowException, OSError, ValueError):
-            workspace.delete(path)  # damaged: what it held is looked at again
-            continue
-        known.update((sha256, found) for sha256, found in kept.items() if sha256 in wanted)
-
-    def keep(found: Mapping[str, Inspection | Rejection]) -> None:
-        workspace.write(f"{folder}/{digest_of(sorted(found))[:32]}.parquet", inspections_to_parquet(found))
-
-    return inspect_images(
-        files, read, limits, known=known, keep=keep, threads=CHECK_THREADS, progress=progress()
-    )
-
-
 def _features(
     run: Run,
     inspected: InspectedImages,
@@ -216,29 +159,11 @@ def _features(
     limits: DecodeLimits,
 ) -> ContentFeatures:
     """Deep features of the usable contents, and of those gone, by which shifted and annotated copies are found."""
-    from tasks.training.embeddings import embed
+    from tasks.training.embeddings import WholePictures, embed
 
     paths = {file.sha256: file.path for file in inspected.files}
     pictures = WholePictures(paths, read, limits)
     return embed(run.open_workspace(), inspected.sha256s, pictures, gone=gone, progress=progress())
-
-
-class WholePictures:
-    """Pictures as the feature network wants them, decoded when they are asked for."""
-
-    def __init__(self, paths: dict[str, str], read: Callable[[str], bytes], limits: DecodeLimits) -> None:
-        self._paths, self._read, self._limits = paths, read, limits
-
-    def take(self, sha256s: Sequence[str]) -> NDArray[np.uint8]:
-        """Uint8 (n, S, S, 3) RGB, in the order asked for."""
-        return np.stack(list(map_in_order(self._picture, sha256s, CHECK_THREADS)))
-
-    def _picture(self, sha256: str) -> NDArray[np.uint8]:
-        from tasks.training.embeddings import embedding_preprocessing
-
-        return prepare(
-            decode(self._read(self._paths[sha256]), self._limits).pixels, embedding_preprocessing()
-        )
 
 
 def _finding(table: CatalogueTable, positive_class: str | None) -> str | None:

@@ -23,20 +23,20 @@ from tasks.compare_sides import (
     named_apart,
     threshold_folds,
 )
-from tasks.data.images import decode
+from tasks.engine.run import Run
+from tasks.engine.stage import stage
 from tasks.evaluation.comparison import Comparison, compare
-from tasks.evaluation.comparison_page import (
+from tasks.evaluation.metrics import Evaluation
+from tasks.images.decode import decode
+from tasks.ingest import Listing, image_reader
+from tasks.pages.comparison_page import (
     MOST_DISAGREEMENTS,
     ComparedModel,
     ComparisonContent,
     Disagreement,
     render_comparison,
 )
-from tasks.evaluation.metrics import Evaluation
-from tasks.ingest import Listing, image_reader
 from tasks.record import FileReference, Record
-from tasks.run import Run
-from tasks.stage import stage
 
 FEW_GROUPS = 50
 """Below so many independent groups the page warns."""
@@ -64,17 +64,22 @@ class ComparedModels(Record):
 
 @stage("compare", version=1, reusable=False)
 def compare_models(
-    run: Run, listing: Listing, found: Catalogue, first: NamedModel, second: NamedModel, recall_target: float
+    run: Run,
+    listing: Listing,
+    catalogue: Catalogue,
+    first: NamedModel,
+    second: NamedModel,
+    recall_target: float,
 ) -> ComparedModels:
     """Let both models judge the images that are news to their members, and say how they differ."""
     models = named_apart(first, second)
     bundles = (load_model(run, first), load_model(run, second))
     for model, bundle in zip(models, bundles, strict=True):
-        check_question(found, model, bundle)
-    common = common_images(run, listing, found, bundles)
+        check_question(catalogue, model, bundle)
+    common = common_images(run, listing, catalogue, bundles)
     folds = threshold_folds(common)
     one, other = (
-        judged_side(found, model, bundle, logits, common, folds, recall_target)
+        judged_side(catalogue, model, bundle, logits, common, folds, recall_target)
         for model, bundle, logits in zip(models, bundles, common.logits, strict=True)
     )
     comparison = compare(
@@ -82,11 +87,11 @@ def compare_models(
         (one.probabilities, one.predicted),
         (other.probabilities, other.predicted),
         common.groups,
-        classes=list(found.classes),
-        positive_class=found.positive_class,
+        classes=list(catalogue.classes),
+        positive_class=catalogue.positive_class,
         champion_version=one.model.name,
     )
-    notes = tuple(_notes(run, found, (one, other), comparison))
+    notes = tuple(_notes(run, catalogue, (one, other), comparison))
     content = ComparisonContent(
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         dataset=run.name,
@@ -98,8 +103,8 @@ def compare_models(
         images=common.images,
         notes=notes,
         only_right=(
-            _disagreements(run, listing, found, common, right=one, wrong=other, order=(one, other)),
-            _disagreements(run, listing, found, common, right=other, wrong=one, order=(one, other)),
+            _disagreements(run, listing, catalogue, common, right=one, wrong=other, order=(one, other)),
+            _disagreements(run, listing, catalogue, common, right=other, wrong=one, order=(one, other)),
         ),
     )
     page = run.write("compare/index.html", render_comparison(content).encode())
@@ -116,11 +121,11 @@ def compare_models(
         notes=notes,
         page=page,
         uri=run.open_workspace().uri(page.path),
-        predictions=run.write("compare/predictions.parquet", _parquet(found, common, one, other)),
+        predictions=run.write("compare/predictions.parquet", _parquet(catalogue, common, one, other)),
     )
 
 
-def _notes(run: Run, found: Catalogue, sides: Sequence[Side], comparison: Comparison) -> Iterator[str]:
+def _notes(run: Run, catalogue: Catalogue, sides: Sequence[Side], comparison: Comparison) -> Iterator[str]:
     for side in sides:
         facts = side.bundle.manifest
         if facts.name != run.name:
@@ -128,7 +133,7 @@ def _notes(run: Run, found: Catalogue, sides: Sequence[Side], comparison: Compar
                 f"{side.model.name} was trained on another data set, {facts.name}: its training images are known by "
                 "their bytes and left out, near copies of them that only its own ledger knows are not"
             )
-        if facts.decode_limits != found.decode:
+        if facts.decode_limits != catalogue.decode:
             yield f"{side.model.name} decodes images under other limits than this catalogue"
     if comparison.n_groups < FEW_GROUPS:
         yield f"there are only {comparison.n_groups} independent groups of images: most differences may be chance"
@@ -153,7 +158,7 @@ def _shown(side: Side) -> ComparedModel:
 def _disagreements(
     run: Run,
     listing: Listing,
-    found: Catalogue,
+    catalogue: Catalogue,
     common: CommonImages,
     *,
     right: Side,
@@ -170,20 +175,20 @@ def _disagreements(
     shown = []
     for place in firsts[:MOST_DISAGREEMENTS].tolist():
         label = int(labels[place])
-        looked_for = label if found.positive_index is None else found.positive_index
+        looked_for = label if catalogue.positive_index is None else catalogue.positive_index
         said = [
-            (found.classes[side.predicted[place]], float(side.probabilities[place, looked_for]))
+            (catalogue.classes[side.predicted[place]], float(side.probabilities[place, looked_for]))
             for side in order
         ]
-        pixels = decode(read(paths[place]), found.decode).pixels
-        shown.append(Disagreement(paths[place], found.classes[label], pixels, said))
+        pixels = decode(read(paths[place]), catalogue.decode).pixels
+        shown.append(Disagreement(paths[place], catalogue.classes[label], pixels, said))
     return shown
 
 
-def _parquet(found: Catalogue, common: CommonImages, one: Side, other: Side) -> bytes:
+def _parquet(catalogue: Catalogue, common: CommonImages, one: Side, other: Side) -> bytes:
     frame = common.rows[["path", "sha256", "group", "fold", "label"]].copy()
     for name, side in (("first", one), ("second", other)):
-        frame[f"{name}_predicted"] = [found.classes[index] for index in side.predicted]
-        for index, label in enumerate(found.classes):
+        frame[f"{name}_predicted"] = [catalogue.classes[index] for index in side.predicted]
+        for index, label in enumerate(catalogue.classes):
             frame[f"{name}_probability_{label}"] = side.probabilities[:, index]
     return frame.to_parquet(index=False)

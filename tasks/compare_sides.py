@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.data.grouped_splits import grouped_splits
+from tasks.engine.run import Run, block_options
 from tasks.errors import ConfigError, DataSetUnusable
 from tasks.evaluate import predict_unseen
 from tasks.evaluation.intervals import Floats, Ints
@@ -19,7 +20,6 @@ from tasks.ingest import Listing
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.registry import Registry
 from tasks.record import Record
-from tasks.run import Run, block_options
 
 THRESHOLD_FOLDS: Final = 5
 """Parts, by group, of the common images: the threshold of each is chosen on the others."""
@@ -100,36 +100,36 @@ def load_model(run: Run, model: NamedModel) -> Bundle:
     return load_bundle(model.uri, block_options(run.workspace_block) if inside else None, run.cache_root)
 
 
-def check_question(found: Catalogue, model: NamedModel, bundle: Bundle) -> None:
+def check_question(catalogue: Catalogue, model: NamedModel, bundle: Bundle) -> None:
     """Refuse a model that answers another question than the labels of the images.
 
     Raises: ConfigError.
     """
     facts = bundle.manifest
-    if (facts.classes, facts.positive_class) != (found.classes, found.positive_class):
+    if (facts.classes, facts.positive_class) != (catalogue.classes, catalogue.positive_class):
         raise ConfigError(
             f"{model.name} tells {', '.join(facts.classes)} apart (positive: {facts.positive_class or 'none'}), the "
-            f"images are labelled {', '.join(found.classes)} (positive: {found.positive_class or 'none'})",
+            f"images are labelled {', '.join(catalogue.classes)} (positive: {catalogue.positive_class or 'none'})",
             cure="compare on images of the models' own classes, with their positive class",
         )
 
 
 def common_images(
-    run: Run, listing: Listing, found: Catalogue, bundles: tuple[Bundle, Bundle]
+    run: Run, listing: Listing, catalogue: Catalogue, bundles: tuple[Bundle, Bundle]
 ) -> CommonImages:
     """Let each model judge what its members did not learn from, and keep what both may judge.
 
     Raises: DataSetUnusable when they do not hold every class.
     """
-    table = read_catalogue(run, found)
+    table = read_catalogue(run, catalogue)
     (first, (first_logits,)), (second, (second_logits,)) = (
         predict_unseen(run, listing, table, [bundle]) for bundle in bundles
     )
     place = pd.Series(np.arange(len(second)), index=second["path"])
     both = first["path"].isin(place.index).to_numpy(np.bool_)
     rows = first[both].reset_index(drop=True)
-    labels = found.label_indices(rows["label"])
-    missing = [name for index, name in enumerate(found.classes) if not (labels == index).any()]
+    labels = catalogue.label_indices(rows["label"])
+    missing = [name for index, name in enumerate(catalogue.classes) if not (labels == index).any()]
     if missing:
         raise DataSetUnusable(
             f"there is no image of {', '.join(missing)} among the {len(labels)} that both models may judge (the first "
@@ -166,7 +166,7 @@ def threshold_folds(common: CommonImages) -> Ints:
 
 
 def judged_side(
-    found: Catalogue,
+    catalogue: Catalogue,
     model: NamedModel,
     bundle: Bundle,
     logits: Floats,
@@ -181,7 +181,7 @@ def judged_side(
         folds,
         straddling=np.zeros(len(folds), dtype=np.bool_),
         reported_folds=frozenset(np.unique(folds).tolist()),
-        positive=found.positive_index,
+        positive=catalogue.positive_index,
         recall_target=recall_target,
     )
     evaluation = evaluate(
@@ -189,8 +189,8 @@ def judged_side(
         judged.probabilities,
         judged.predicted,
         common.groups,
-        list(found.classes),
-        positive_class=found.positive_class,
-        protocol=found.protocol,
+        list(catalogue.classes),
+        positive_class=catalogue.positive_class,
+        protocol=catalogue.protocol,
     )
     return Side(model, bundle, judged.probabilities, judged.predicted, evaluation)

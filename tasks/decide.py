@@ -9,17 +9,18 @@ import pandas as pd
 from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
+from tasks.engine.run import Run, block_options
+from tasks.engine.stage import stage
 from tasks.evaluate import EvaluatedBundle, judged_folds, predict_unseen
 from tasks.evaluation.comparison import Comparison, compare
-from tasks.evaluation.gate import Decision, GateSettings, decide
+from tasks.evaluation.gate import Decision, decide
 from tasks.evaluation.out_of_fold import OperatingRule, apply_by_fold
+from tasks.evaluation.settings import GateSettings
 from tasks.ingest import Listing
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.manifest import BUNDLE_FILE
 from tasks.models.registry import Registry
 from tasks.record import Record
-from tasks.run import Run, block_options
-from tasks.stage import stage
 
 
 class Verdict(Record):
@@ -54,7 +55,7 @@ def _opponent_state(run: Run, *inputs: object) -> str | None:
 
 @stage("decide", version=3, state=_opponent_state)
 def decide_promotion(
-    run: Run, listing: Listing, found: Catalogue, evaluated: EvaluatedBundle, settings: GateSettings
+    run: Run, listing: Listing, catalogue: Catalogue, evaluated: EvaluatedBundle, settings: GateSettings
 ) -> Verdict:
     """Compare the model with the bar on recall and with the champion, on the same unseen images."""
     champion = _opponent(run, evaluated)
@@ -62,52 +63,57 @@ def decide_promotion(
         return Verdict(decision=decide(evaluated.evaluation, None, settings), champion=None, comparison=None)
     registry = Registry(run.open_workspace())
     bundle = load_bundle(registry.uri(run.name, champion), block_options(run.workspace_block), run.cache_root)
-    if not _same_question(found, bundle):
+    if not _same_question(catalogue, bundle):
         reason = (
             f"the champion (version {champion}) knows the classes {', '.join(bundle.manifest.classes)}, this model "
-            f"{', '.join(found.classes)}: they cannot be compared, the bar on recall decides alone"
+            f"{', '.join(catalogue.classes)}: they cannot be compared, the bar on recall decides alone"
         )
         decision = decide(evaluated.evaluation, None, settings, incomparable=reason)
         return Verdict(decision=decision, champion=champion, comparison=None)
-    comparison = _compared(run, listing, found, evaluated, bundle, champion)
+    comparison = _compared(run, listing, catalogue, evaluated, bundle, champion)
     return Verdict(
         decision=decide(evaluated.evaluation, comparison, settings), champion=champion, comparison=comparison
     )
 
 
-def _same_question(found: Catalogue, bundle: Bundle) -> bool:
+def _same_question(catalogue: Catalogue, bundle: Bundle) -> bool:
     facts = bundle.manifest
-    return (facts.classes, facts.positive_class) == (found.classes, found.positive_class)
+    return (facts.classes, facts.positive_class) == (catalogue.classes, catalogue.positive_class)
 
 
 def _compared(
-    run: Run, listing: Listing, found: Catalogue, evaluated: EvaluatedBundle, bundle: Bundle, champion: str
+    run: Run,
+    listing: Listing,
+    catalogue: Catalogue,
+    evaluated: EvaluatedBundle,
+    bundle: Bundle,
+    champion: str,
 ) -> Comparison:
     """The champion by the rules that were chosen without an image's fold, as the challenger.
 
     Images of a fold for which it has none (it was judged on fewer folds) may have chosen its threshold: left out.
     """
-    rows, (logits,) = predict_unseen(run, listing, read_catalogue(run, found), [bundle])
+    rows, (logits,) = predict_unseen(run, listing, read_catalogue(run, catalogue), [bundle])
     rules = {
         rule.fold: OperatingRule(rule.temperature, rule.threshold) for rule in bundle.manifest.fold_rules
     }
-    folds = judged_folds(rows, found)
-    probabilities, predicted = apply_by_fold(rules, logits, folds, found.positive_index)
+    folds = judged_folds(rows, catalogue)
+    probabilities, predicted = apply_by_fold(rules, logits, folds, catalogue.positive_index)
     theirs = rows[["path"]].assign(row=np.arange(len(rows)))[np.isin(folds, list(rules))]
     data = run.open_workspace().read(evaluated.predictions.path)
     ours = pd.read_parquet(io.BytesIO(data)).merge(theirs, on="path", validate="one_to_one")
-    index = {name: place for place, name in enumerate(found.classes)}
+    index = {name: place for place, name in enumerate(catalogue.classes)}
     common = ours["row"].to_numpy(np.int64)
     return compare(
         _indices(ours["label"], index),
         (probabilities[common], predicted[common]),
         (
-            ours[[f"probability_{name}" for name in found.classes]].to_numpy(np.float64),
+            ours[[f"probability_{name}" for name in catalogue.classes]].to_numpy(np.float64),
             _indices(ours["predicted"], index),
         ),
         ours["group"].to_numpy(str),
-        classes=list(found.classes),
-        positive_class=found.positive_class,
+        classes=list(catalogue.classes),
+        positive_class=catalogue.positive_class,
         champion_version=champion,
     )
 

@@ -13,18 +13,19 @@ from tasks.catalogue import Catalogue, ledger_of, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.folds import FoldLedger
 from tasks.data.given_split import Leak, leak_of
-from tasks.data.images import Preprocessing
+from tasks.data.labels import IN_BOTH
+from tasks.engine.run import Run, block_options
+from tasks.engine.stage import progress, stage
 from tasks.evaluation.faster import compare_precisions
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_folds
 from tasks.export import ExportedBundle
-from tasks.ingest import IN_BOTH, Listing, image_reader, read_listing
+from tasks.images.settings import Preprocessing
+from tasks.ingest import Listing, image_reader, read_listing
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.manifest import amended
 from tasks.models.runtimes import Precision, faster_runtime
 from tasks.record import FileReference, Record
-from tasks.run import Run, block_options
-from tasks.stage import progress, stage
 
 Mask = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
@@ -55,39 +56,39 @@ class EvaluatedBundle(Record):
 
 @stage("evaluate", version=4)
 def evaluate_bundle(
-    run: Run, listing: Listing, found: Catalogue, exported: ExportedBundle, recall_target: float
+    run: Run, listing: Listing, catalogue: Catalogue, bundle: ExportedBundle, recall_target: float
 ) -> EvaluatedBundle:
     """Predict each image by members that saw neither it nor a copy, choose the threshold elsewhere, judge."""
-    table = read_catalogue(run, found)
+    table = read_catalogue(run, catalogue)
     runtime = faster_runtime()
-    bundles = [_load(run, exported, "float32")]
+    bundles = [_load(run, bundle, "float32")]
     if runtime is not None:
-        bundles.append(_load(run, exported, "bfloat16"))
+        bundles.append(_load(run, bundle, "bfloat16"))
     rows, (logits, *faster_logits) = predict_unseen(run, listing, table, bundles)
-    concerned = (~_beside_the_test(rows, found)).to_numpy(np.bool_)
+    concerned = (~_beside_the_test(rows, catalogue)).to_numpy(np.bool_)
     rows, logits = rows[concerned], logits[concerned]
-    folds = judged_folds(rows, found)
-    labels = found.label_indices(rows["label"])
-    positive = found.positive_index
+    folds = judged_folds(rows, catalogue)
+    labels = catalogue.label_indices(rows["label"])
+    positive = catalogue.positive_index
     judged = judge(
         labels,
         logits,
         folds,
         straddling=(rows["straddles"] != "").to_numpy(np.bool_),
-        reported_folds=reported_folds(found.protocol, found.n_folds),
+        reported_folds=reported_folds(catalogue.protocol, catalogue.n_folds),
         positive=positive,
         recall_target=recall_target,
     )
-    evaluation = _figures(found, rows, labels, judged, judged.reported)
+    evaluation = _figures(catalogue, rows, labels, judged, judged.reported)
     leak, clean = (
-        _leak(run, listing, table, rows, judged) if found.protocol == "given_split" else (None, None)
+        _leak(run, listing, table, rows, judged) if catalogue.protocol == "given_split" else (None, None)
     )
     served = judged.served
     faster = None
     if runtime is not None:
         said = judged.applied_to(faster_logits[0][concerned], folds, positive)
         others = replace(judged, probabilities=said[0], predicted=said[1])
-        figures = _figures(found, rows, labels, others, judged.reported)
+        figures = _figures(catalogue, rows, labels, others, judged.reported)
         faster = compare_precisions(evaluation, figures, runtime)
     manifest = amended(
         bundles[0].manifest,
@@ -103,42 +104,46 @@ def evaluate_bundle(
     return EvaluatedBundle(
         evaluation=evaluation,
         evaluation_file=run.write("evaluation.json", evaluation.model_dump_json(indent=2).encode()),
-        predictions=run.write("predictions.parquet", _parquet(found, rows, judged)),
+        predictions=run.write("predictions.parquet", _parquet(catalogue, rows, judged)),
         manifest=run.write("bundle.json", manifest.model_dump_json(indent=2).encode()),
         threshold=served.threshold,
         temperature=served.temperature,
-        not_reported=_wanted(table, found) - evaluation.n,
+        not_reported=_wanted(table, catalogue) - evaluation.n,
         leak=leak,
         evaluation_without_leaks=(
-            _figures(found, rows, labels, judged, clean) if clean is not None and clean.any() else None
+            _figures(catalogue, rows, labels, judged, clean) if clean is not None and clean.any() else None
         ),
     )
 
 
-def _load(run: Run, exported: ExportedBundle, precision: Precision) -> Bundle:
-    uri = run.open_workspace().uri(exported.folder)
+def _load(run: Run, bundle: ExportedBundle, precision: Precision) -> Bundle:
+    uri = run.open_workspace().uri(bundle.folder)
     return load_bundle(uri, block_options(run.workspace_block), run.cache_root, precision=precision)
 
 
-def judged_folds(rows: pd.DataFrame, found: Catalogue) -> npt.NDArray[np.int64]:
+def judged_folds(rows: pd.DataFrame, catalogue: Catalogue) -> npt.NDArray[np.int64]:
     """The folds (n,) by which rows are judged: a given test image is one wherever an earlier run had put it."""
     folds = rows["fold"].to_numpy(np.int64)
-    if found.protocol != "given_split":
+    if catalogue.protocol != "given_split":
         return folds
     return np.where(rows["split"] == "test", 0, folds)
 
 
-def _beside_the_test(rows: pd.DataFrame, found: Catalogue) -> "pd.Series[bool]":
+def _beside_the_test(rows: pd.DataFrame, catalogue: Catalogue) -> "pd.Series[bool]":
     """Rows that no one may learn from or is judged on: given training images that touch the test fold."""
-    if found.protocol != "given_split":
+    if catalogue.protocol != "given_split":
         return pd.Series(False, index=rows.index)
     return (rows["fold"] == 0) & (rows["split"] != "test")
 
 
-def _wanted(table: CatalogueTable, found: Catalogue) -> int:
+def _wanted(table: CatalogueTable, catalogue: Catalogue) -> int:
     """Files that the figures are meant to cover."""
-    rows = table.frame[~table.frame["conflict"] & ~_beside_the_test(table.frame, found)]
-    return int(np.isin(judged_folds(rows, found), list(reported_folds(found.protocol, found.n_folds))).sum())
+    rows = table.frame[~table.frame["conflict"] & ~_beside_the_test(table.frame, catalogue)]
+    return int(
+        np.isin(
+            judged_folds(rows, catalogue), list(reported_folds(catalogue.protocol, catalogue.n_folds))
+        ).sum()
+    )
 
 
 def _leak(
@@ -208,7 +213,7 @@ def copies_ever(run: Run, table: CatalogueTable) -> dict[str, list[str]]:
 
 
 def _figures(
-    found: Catalogue,
+    catalogue: Catalogue,
     rows: pd.DataFrame,
     labels: npt.NDArray[np.int64],
     judged: HonestPredictions,
@@ -219,16 +224,16 @@ def _figures(
         judged.probabilities[chosen],
         judged.predicted[chosen],
         pd.factorize(rows["group"])[0][chosen],
-        list(found.classes),
-        positive_class=found.positive_class,
-        protocol=found.protocol,
+        list(catalogue.classes),
+        positive_class=catalogue.positive_class,
+        protocol=catalogue.protocol,
     )
 
 
-def _parquet(found: Catalogue, rows: pd.DataFrame, judged: HonestPredictions) -> bytes:
+def _parquet(catalogue: Catalogue, rows: pd.DataFrame, judged: HonestPredictions) -> bytes:
     frame = rows[["path", "sha256", "group", "fold", "label"]].copy()
-    frame["predicted"] = [found.classes[index] for index in judged.predicted]
+    frame["predicted"] = [catalogue.classes[index] for index in judged.predicted]
     frame["threshold"] = judged.thresholds
-    for index, name in enumerate(found.classes):
+    for index, name in enumerate(catalogue.classes):
         frame[f"probability_{name}"] = judged.probabilities[:, index]
     return frame[judged.reported].to_parquet(index=False)

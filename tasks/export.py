@@ -7,20 +7,20 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from tasks.bundling.bundle import KindNetwork, MemberNetwork, assemble_bundle
+from tasks.bundling.graph_files import NetworkKind
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.training_view import training_view
+from tasks.engine.run import Run
+from tasks.engine.stage import progress, stage
 from tasks.fine_tune import TrainedMembers, TrainedNetwork, load_network
 from tasks.models.manifest import BUNDLE_FILE, BundleFacts, BundleManifest, PretrainedWeights
 from tasks.models.training_images import TrainingImages
 from tasks.prepare import ImageCache, open_images
 from tasks.provenance import git_commit
 from tasks.record import FileReference, Record
-from tasks.run import Run
-from tasks.stage import progress, stage
 from tasks.training.backbones import BACKBONES
-from tasks.training.export import KindNetwork, MemberNetwork, export_bundle
-from tasks.training.graph_files import NetworkKind
 
 PARITY_IMAGES = 32
 
@@ -36,28 +36,30 @@ class ExportedBundle(Record):
 
 
 @stage("export", version=3)
-def export(
-    run: Run, found: Catalogue, pixels: tuple[ImageCache, ...], trained: TrainedMembers
+def export_bundle(
+    run: Run, catalogue: Catalogue, pixels: tuple[ImageCache, ...], trained: TrainedMembers
 ) -> ExportedBundle:
     """Write ONNX graphs of the served model and of each member, each proved against torch on real images."""
-    table = read_catalogue(run, found)
+    table = read_catalogue(run, catalogue)
     contents = table.contents["sha256"].tolist()
     some = [contents[i] for i in np.unique(np.linspace(0, len(contents) - 1, PARITY_IMAGES).astype(int))]
     with tempfile.TemporaryDirectory(prefix="lightbox-export-") as temporary:
         folder = Path(temporary) / "bundle"
-        manifest = export_bundle(
+        manifest = assemble_bundle(
             folder,
-            _facts(run, found, trained),
+            _facts(run, catalogue, trained),
             [
                 MemberNetwork(
-                    load_network(run, member, len(found.classes)), _kind(member), frozenset(member.held_out)
+                    load_network(run, member, len(catalogue.classes)),
+                    _kind(member),
+                    frozenset(member.held_out),
                 )
                 for member in trained.members
             ],
             parity_pixels={cache.preprocessing: open_images(run, cache).take(some) for cache in pixels},
             training_images=_training_images(table, trained),
             refit=(
-                KindNetwork(load_network(run, trained.refit, len(found.classes)), _kind(trained.refit))
+                KindNetwork(load_network(run, trained.refit, len(catalogue.classes)), _kind(trained.refit))
                 if trained.refit
                 else None
             ),
@@ -73,20 +75,20 @@ def export(
     )
 
 
-def _facts(run: Run, found: Catalogue, trained: TrainedMembers) -> BundleFacts:
+def _facts(run: Run, catalogue: Catalogue, trained: TrainedMembers) -> BundleFacts:
     recipe = trained.served_recipe
     return BundleFacts(
         name=run.name,
-        classes=found.classes,
-        positive_class=found.positive_class,
+        classes=catalogue.classes,
+        positive_class=catalogue.positive_class,
         backbone=recipe.backbone,
         weights=PretrainedWeights(**(trained.refit or trained.members[0]).weights.model_dump()),
         recipe=recipe.model_dump(mode="json"),
         preprocessing=recipe.preprocessing,
-        decode_limits=found.decode,
+        decode_limits=catalogue.decode,
         test_views=recipe.test_views,
-        dataset_digest=found.digest_of_rows,
-        protocol=found.protocol,
+        dataset_digest=catalogue.digest_of_rows,
+        protocol=catalogue.protocol,
         served=trained.served,
         git_commit=git_commit(),
     )

@@ -5,33 +5,23 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from safetensors.torch import load, save
 
+from tasks.automl.chosen import SearchResult
 from tasks.catalogue import Catalogue, read_catalogue
-from tasks.chosen import SearchResult
-from tasks.data.images import Preprocessing
 from tasks.data.training_view import MemberPlan, TrainingView, training_view
+from tasks.engine.run import Run
+from tasks.engine.stage import progress, stage
+from tasks.images.settings import Preprocessing
 from tasks.prepare import ImageCache, open_images
 from tasks.record import FileReference, Record
-from tasks.run import Run
-from tasks.stage import progress, stage
 from tasks.training.activations import ActivationCache
-from tasks.training.fine_tune import EpochRow
-from tasks.training.fit import train_member as fit_member
+from tasks.training.loop import EpochRow
+from tasks.training.member import fit_member
 from tasks.training.network import Network, fold_batch_norm
-from tasks.training.recipes import Probe, Recipe, WeightsChoice
+from tasks.training.recipes import Probe, Recipe, TrainingOptions, WeightsChoice
 from tasks.training.weights import WeightsRecord, build
-
-
-class TrainingOptions(BaseModel):
-    """What a training depends on beside its recipe and its images."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = Field(ge=0, description="Seed of everything random.")
-    device: Literal["auto", "cpu", "cuda"] = Field(description="Where to train.")
-    devices: int = Field(default=1, ge=1, description="GPUs, or CPU processes, that share one training.")
 
 
 class TrainedNetwork(Record):
@@ -99,24 +89,24 @@ class TrainedMembers(Record):
 @stage("fine-tune member {plan.index}", version=1)
 def train_member(
     run: Run,
-    found: Catalogue,
+    catalogue: Catalogue,
     pixels: ImageCache,
     recipe: Recipe,
     plan: MemberPlan,
     options: TrainingOptions,
 ) -> TrainedNetwork:
     """Train one member on the folds that it does not hold out."""
-    view = training_view(read_catalogue(run, found), plan.held_out)
+    view = training_view(read_catalogue(run, catalogue), plan.held_out)
     return _trained(run, view, pixels, recipe, options, plan.index)
 
 
 @stage("fine-tune refit", version=1)
 def train_refit(
-    run: Run, found: Catalogue, pixels: ImageCache, recipe: Recipe, options: TrainingOptions
+    run: Run, catalogue: Catalogue, pixels: ImageCache, recipe: Recipe, options: TrainingOptions
 ) -> TrainedNetwork:
     """Train on all images what will be served; the members' figures are the ones that are reported."""
     return _trained(
-        run, training_view(read_catalogue(run, found), frozenset()), pixels, recipe, options, None
+        run, training_view(read_catalogue(run, catalogue), frozenset()), pixels, recipe, options, None
     )
 
 

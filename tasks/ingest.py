@@ -4,47 +4,20 @@ import io
 from collections.abc import Callable, Sequence
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tasks.data.datastore import Datastore
-from tasks.data.fetch import ContentCache
-from tasks.data.fetch_index import FetchedImage
-from tasks.data.labels import LabelledBlob, label_blobs
+from tasks.data.labels import GIVEN, IN_BOTH, LISTING_COLUMNS, UNLABELLED_BECAUSE, LabelledBlob, label_blobs
+from tasks.data.settings import ImagesSource
+from tasks.engine.run import Run, block_options, write_file
+from tasks.engine.stage import progress, stage
 from tasks.errors import ManifestMismatch
 from tasks.labelling.standing import LabelledByPeople, read_standing
 from tasks.record import FileReference, Record, digest_of
-from tasks.run import Run, block_options, write_file
-from tasks.stage import progress, stage
+from tasks.stores.datastore import Datastore
+from tasks.stores.fetch import ContentCache
+from tasks.stores.fetch_index import FetchedImage
 
-LISTING_COLUMNS = ["path", "sha256", "size_bytes", "label", "group", "split"]
-IN_BOTH = "in_both"
-"""A further column of a listing: whether the content was given to training and to test."""
-GIVEN = "given"
-"""And the label that came with the image, whatever people decided later."""
-UNLABELLED_BECAUSE = "unlabelled_because"
-"""And why it has no label, where it has none."""
 NAMED_FILES = 5
-
-
-class ImagesSource(BaseModel):
-    """Where the images and their labels are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: str = Field(
-        min_length=1,
-        title="Images",
-        description="fsspec URL or folder: az://container/folder, s3://..., gs://..., /data/scans.",
-    )
-    block: str | None = Field(
-        default=None, description="Name of a Lightbox Datastore block with the secrets for this URL."
-    )
-    manifest: str | None = Field(
-        default=None,
-        description="URL or path of a CSV, Parquet or JSON-lines table with the columns path, label and "
-        "optionally group, split (or any name ending so) and sha256, which is verified. Left out, each folder is "
-        "a class; so it is where the table gives a split but no label.",
-    )
 
 
 class Listing(Record):

@@ -1,14 +1,20 @@
 """Begin labelling: fix the classes, and remember how it is done."""
 
+import os
+
 from pydantic import Field
 
+from tasks.data.labels import GIVEN
+from tasks.data.settings import ImagesSource
+from tasks.engine.run import Run
+from tasks.engine.stage import stage
 from tasks.errors import LabellingError
-from tasks.ingest import GIVEN, ImagesSource, Listing, read_listing
-from tasks.label_connection import document_of
-from tasks.labelling.project import LabellingSettings, ProjectState, check_classes
+from tasks.ingest import Listing, read_listing
+from tasks.labelling.connection import connected
+from tasks.labelling.label_studio import TOKEN_VARIABLE, LabelStudio
+from tasks.labelling.project import ProjectDocument, ProjectState, check_classes
+from tasks.labelling.settings import LabellingSettings
 from tasks.record import Record
-from tasks.run import Run
-from tasks.stage import stage
 
 
 class Labelling(Record):
@@ -44,3 +50,20 @@ def begin_labelling(
         return state.model_copy(update={"settings": filled, "images": images, "finished": False})
 
     return Labelling(settings=document.update(begun).settings, restart=restart)
+
+
+def document_of(run: Run) -> ProjectDocument:
+    """The state of the run's labelling."""
+    return ProjectDocument(run.open_workspace(), run.name)
+
+
+def studio_of(settings: LabellingSettings) -> LabelStudio:
+    """Label Studio, with the token of the block that is named, or of the environment.
+
+    Raises: LabelStudioUnavailable without a token; ConfigError without the block.
+    """
+    if settings.token_block is None:
+        return connected(settings, os.environ.get(TOKEN_VARIABLE, "").strip())
+    from tasks.server.blocks import LabelStudioToken
+
+    return connected(settings, LabelStudioToken.token_of(settings.token_block))

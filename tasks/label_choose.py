@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.data.catalogue_table import typed
+from tasks.engine.run import Run, write_file
+from tasks.engine.stage import progress, stage
 from tasks.ingest import Listing, image_reader, read_listing
 from tasks.label_begin import Labelling
-from tasks.label_pool import Pool, gathered, pool_features, unlike_the_store
-from tasks.label_sources import copies_of_last_catalogue, doubted_by_last_report, logged_images
 from tasks.labelling.assistance import AssistanceFigures, Assistant, train_assistant
 from tasks.labelling.candidates import SUGGESTED, Candidate, find_candidates
 from tasks.labelling.choice import side_by_side, teaching_order, uncertainty
-from tasks.labelling.project import LabellingSettings
+from tasks.labelling.pool import Pool, gathered, pool_features, unlike_the_store
+from tasks.labelling.settings import LabellingSettings
+from tasks.labelling.sources import copies_of_last_catalogue, doubted_by_last_report, logged_images
 from tasks.labelling.standing import Standing, read_standing
 from tasks.record import FileReference, Record
-from tasks.run import Run, write_file
-from tasks.stage import stage
 
 QUEUE_COLUMNS: Final = {
     "sha256": "str",
@@ -52,18 +52,19 @@ class TaskQueue(Record):
 def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
     """Find the images to ask about, train on the labels so far, and order the rest by what teaches most."""
     settings = labelling.settings
-    standing = read_standing(run.open_workspace(), run.name)
-    logged = logged_images(run) if settings.low_confidence else []
-    in_store = set(read_listing(run, listing)["sha256"])
+    workspace, frame = run.open_workspace(), read_listing(run, listing)
+    standing = read_standing(workspace, run.name)
+    logged = logged_images(workspace, run.name) if settings.low_confidence else []
+    in_store = set(frame["sha256"])
     strangers = {one.path: one.data for one in logged if one.sha256 not in in_store and one.data is not None}
-    pool = gathered(run, listing, strangers)
-    features, why_none = pool_features(run, pool, assist=settings.assist)
+    pool = gathered(workspace, frame, image_reader(run, listing), strangers, progress())
+    features, why_none = pool_features(workspace, pool, assist=settings.assist, progress=progress())
     found = find_candidates(
         {sha256: pool.given[sha256] for sha256 in pool.sha256s},
         pool.paths,
         standing.verdicts,
-        copies=[*pool.same_pixels(), *copies_of_last_catalogue(run)],
-        suspects=doubted_by_last_report(run) if settings.suspects else (),
+        copies=[*pool.same_pixels(), *copies_of_last_catalogue(workspace, run.name)],
+        suspects=doubted_by_last_report(workspace, run.name) if settings.suspects else (),
         uncertain=[one.sha256 for one in logged if one.probability < settings.low_confidence],
         unlike=unlike_the_store(pool, features),
     )
@@ -72,7 +73,7 @@ def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
     trained = _trained(pool, features, why_none, candidates, standing, settings)
     rows = _ordered(pool, features, candidates, trained, settings)
     return TaskQueue(
-        queue=write_file(run.open_workspace(), queue_path(run.name), rows.to_parquet(index=False)),
+        queue=write_file(workspace, queue_path(run.name), rows.to_parquet(index=False)),
         contents=len(in_store),
         unusable=len(in_store - set(pool.sha256s)),
         gone=sum(
@@ -100,7 +101,9 @@ def read_queue(run: Run) -> pd.DataFrame:
 def image_source(run: Run, listing: Listing) -> Callable[[str], bytes]:
     """Reads an image of the store, or of the endpoint's log, by the path in the queue."""
     read = image_reader(run, listing)
-    logged = {one.path: one.data for one in logged_images(run) if one.data is not None}
+    logged = {
+        one.path: one.data for one in logged_images(run.open_workspace(), run.name) if one.data is not None
+    }
     return lambda path: logged[path] if path in logged else read(path)
 
 

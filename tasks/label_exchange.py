@@ -10,14 +10,15 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import Field
 
-from tasks.catalogue import inspected_files
-from tasks.data.datastore import Datastore
-from tasks.data.images import DecodeLimits
-from tasks.data.inspection import ImageFile, Inspection
-from tasks.data.manifest import read_manifest
+from tasks.data.inspection import ImageFile, Inspection, inspected_files
+from tasks.data.label_table import read_manifest
+from tasks.data.labels import GIVEN
+from tasks.engine.run import Run, block_options
+from tasks.engine.stage import stage
 from tasks.errors import LabellingError, ManifestMismatch
-from tasks.ingest import GIVEN, Listing, image_reader, read_listing
-from tasks.label_connection import document_of
+from tasks.images.settings import DecodeLimits
+from tasks.ingest import Listing, image_reader, read_listing
+from tasks.label_begin import document_of
 from tasks.labelling.decision import DIGEST, Decision, DecisionStore, decision_id
 from tasks.labelling.formats import (
     ExportFormat,
@@ -30,8 +31,7 @@ from tasks.labelling.formats import (
 )
 from tasks.labelling.standing import Standing, read_standing
 from tasks.record import FileReference, Record
-from tasks.run import Run, block_options
-from tasks.stage import stage
+from tasks.stores.datastore import Datastore
 
 COMMAND_LINE: Final = "command line"
 

@@ -6,15 +6,15 @@ from typing import Final
 
 from pydantic import Field
 
+from tasks.engine.run import Run
+from tasks.engine.stage import stage
 from tasks.errors import LabellingError
-from tasks.label_connection import connected, document_of
+from tasks.label_begin import document_of, studio_of
 from tasks.labelling.decision import DIGEST, Decision, DecisionStore, decision_id
 from tasks.labelling.label_studio import LabelStudio
 from tasks.labelling.label_studio_records import Entered, Task
 from tasks.labelling.project import REJECTED
 from tasks.record import Record
-from tasks.run import Run
-from tasks.stage import stage
 
 NAMED: Final = 5
 
@@ -44,7 +44,7 @@ def pull_labels(run: Run, restart: bool = False) -> Pulled:
     unknown: Counter[str] = Counter()
     changed: list[str] = []
     foreign = 0
-    with connected(state.settings) as studio:
+    with studio_of(state.settings) as studio:
         for project, review in ((state.project, False), (state.review_project, True)):
             if project is None or not studio.has_project(project):
                 continue

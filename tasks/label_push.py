@@ -9,23 +9,24 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import Field
 
-from tasks.data.images import DecodeLimits, ImageRejected
+from tasks.engine.run import Run, block_options
+from tasks.engine.stage import progress, stage
+from tasks.images.decode import ImageRejected
+from tasks.images.settings import DecodeLimits
 from tasks.ingest import Listing
-from tasks.label_begin import Labelling
+from tasks.label_begin import Labelling, document_of, studio_of
 from tasks.label_choose import TaskQueue, image_source, read_queue
-from tasks.label_connection import connected, document_of
-from tasks.label_sources import LOGGED_FOLDER
 from tasks.labelling.candidates import WORDS
 from tasks.labelling.consensus import Verdict
 from tasks.labelling.decision import Decision, DecisionStore, decision_id
 from tasks.labelling.label_studio import LabelStudio
 from tasks.labelling.label_studio_records import NewTask, SuggestedLabel, Task
 from tasks.labelling.pictures import Links, for_browser
-from tasks.labelling.project import LabellingSettings, label_config
+from tasks.labelling.project import label_config
+from tasks.labelling.settings import LabellingSettings
+from tasks.labelling.sources import LOGGED_FOLDER
 from tasks.labelling.standing import read_standing
 from tasks.record import Record
-from tasks.run import Run, block_options
-from tasks.stage import progress, stage
 
 PREPARED_AT_ONCE: Final = 100
 """Images held in memory while they are handed over."""
@@ -63,7 +64,7 @@ def push_tasks(run: Run, listing: Listing, labelling: Labelling, chosen: TaskQue
     """
     settings, document = labelling.settings, document_of(run)
     queue = read_queue(run)
-    with connected(settings) as studio:
+    with studio_of(settings) as studio:
         work = _Work(
             studio,
             settings,

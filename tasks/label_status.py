@@ -2,16 +2,16 @@
 
 from pydantic import Field
 
+from tasks.engine.run import Run
+from tasks.engine.stage import inside_flow_run, stage
+from tasks.label_begin import document_of
 from tasks.label_choose import read_queue
-from tasks.label_connection import document_of
 from tasks.labelling.assistance import AssistanceFigures
 from tasks.labelling.consensus import SETTLED
 from tasks.labelling.progress import LabellingProgress, labelling_progress
 from tasks.labelling.project import ProjectState
 from tasks.labelling.standing import Standing, read_standing
 from tasks.record import Record
-from tasks.run import Run
-from tasks.stage import inside_flow_run, stage
 
 LABELS_LANDED = "lightbox.labels.landed"
 """Event: enough newly settled labels for a retraining. Its resource is lightbox.labels.<name>."""

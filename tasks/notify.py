@@ -1,22 +1,20 @@
 """Notify: say as a Prefect event what people must hear about; automations turn events into messages."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks import message
 from tasks.artifacts import publish_artifacts
 from tasks.audit import Audit
 from tasks.decide import Verdict
+from tasks.engine.run import Run
+from tasks.engine.stage import inside_flow_run, stage
 from tasks.evaluate import EvaluatedBundle
 from tasks.promote import Promotion
-from tasks.record import Record
-from tasks.run import Run
-from tasks.stage import inside_flow_run, stage
+from tasks.record import Frozen, Record
 
 
-class ModelEvent(BaseModel):
+class ModelEvent(Frozen):
     """One thing that happened to a model, with the figures a message needs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     event: message.Outcome = Field(description="What happened.")
     headline: bool = Field(description="Whether people are told by this event; true for one event of a run.")
@@ -43,7 +41,7 @@ class Notice(Record):
 @stage("notify", version=1, reusable=False)
 def notify(
     run: Run,
-    audited: Audit,
+    audit: Audit,
     evaluated: EvaluatedBundle,
     verdict: Verdict,
     promotion: Promotion,
@@ -54,7 +52,7 @@ def notify(
     if inside_flow_run():
         from prefect.events import emit_event
 
-        publish_artifacts(run, audited.findings, evaluated.evaluation, verdict, report_uri)
+        publish_artifacts(run, audit.findings, evaluated.evaluation, verdict, report_uri)
         for event in notice.events:
             if not _said_before(run, event):
                 emit_event(

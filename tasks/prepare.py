@@ -6,13 +6,13 @@ from functools import partial
 from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
-from tasks.data import image_cache
-from tasks.data.image_cache import CachedImages, build_image_cache, open_image_cache
-from tasks.data.images import Preprocessing
+from tasks.engine.run import Run
+from tasks.engine.stage import progress, stage
+from tasks.images import image_cache
+from tasks.images.image_cache import CachedImages, build_image_cache, open_image_cache
+from tasks.images.settings import Preprocessing
 from tasks.ingest import Listing, image_reader
 from tasks.record import Record, digest_of
-from tasks.run import Run
-from tasks.stage import progress, stage
 
 
 class ImageCache(Record):
@@ -23,17 +23,19 @@ class ImageCache(Record):
 
 
 @stage("prepare", version=1)
-def prepare(run: Run, listing: Listing, found: Catalogue, preprocessing: Preprocessing) -> ImageCache:
+def prepare_images(
+    run: Run, listing: Listing, catalogue: Catalogue, preprocessing: Preprocessing
+) -> ImageCache:
     """Decode each distinct image once: uint8 RGB of one size, memory-mapped by training."""
     read = image_reader(run, listing)
-    contents = read_catalogue(run, found).contents
+    contents = read_catalogue(run, catalogue).contents
     items = [
         (sha256, partial(read, path))
         for sha256, path in zip(contents["sha256"], contents["path"], strict=True)
     ]
-    key = digest_of([preprocessing.model_dump(mode="json"), found.decode.model_dump(mode="json")])[:16]
+    key = digest_of([preprocessing.model_dump(mode="json"), catalogue.decode.model_dump(mode="json")])[:16]
     cache = build_image_cache(
-        run.open_workspace(), key, items, preprocessing, limits=found.decode, progress=progress()
+        run.open_workspace(), key, items, preprocessing, limits=catalogue.decode, progress=progress()
     )
     return ImageCache(cache=cache, preprocessing=preprocessing)
 
@@ -41,13 +43,13 @@ def prepare(run: Run, listing: Listing, found: Catalogue, preprocessing: Preproc
 def prepare_ways(
     run: Run,
     listing: Listing,
-    found: Catalogue,
+    catalogue: Catalogue,
     ways: Iterable[Preprocessing],
     at_hand: Iterable[ImageCache] = (),
 ) -> tuple[ImageCache, ...]:
     """The images prepared in each of several ways; caches at hand are taken as they are."""
     known = {cache.preprocessing: cache for cache in at_hand}
-    return tuple(known.get(way) or prepare(run, listing, found, way) for way in ways)
+    return tuple(known.get(way) or prepare_images(run, listing, catalogue, way) for way in ways)
 
 
 def open_images(run: Run, pixels: ImageCache) -> CachedImages:

@@ -7,13 +7,13 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks.decide import Verdict
+from tasks.engine.run import Run
+from tasks.engine.stage import progress, stage
 from tasks.evaluate import EvaluatedBundle
 from tasks.export import ExportedBundle
 from tasks.models.manifest import BUNDLE_FILE
 from tasks.models.registry import Registry
 from tasks.record import FileReference, Record
-from tasks.run import Run
-from tasks.stage import progress, stage
 
 
 class Published(Record):
@@ -33,12 +33,12 @@ class Promotion(Record):
 
 
 @stage("publish", version=1)
-def publish(run: Run, exported: ExportedBundle, evaluated: EvaluatedBundle) -> Published:
+def publish(run: Run, bundle: ExportedBundle, evaluated: EvaluatedBundle) -> Published:
     """Put the bundle, with its threshold and figures, into the registry as a new version."""
     workspace = run.open_workspace()
     with tempfile.TemporaryDirectory(prefix="lightbox-publish-") as temporary:
         folder = Path(temporary)
-        for file in exported.contents:
+        for file in bundle.contents:
             shutil.copyfile(
                 workspace.local_copy(file.path, run.cache_root, file.sha256), folder / Path(file.path).name
             )

@@ -7,19 +7,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class FileReference(BaseModel):
-    """A file of the workspace, named by its place and its content."""
+class Frozen(BaseModel):
+    """What every form and every record is: it does not change, and knows no other fields than its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileReference(Frozen):
+    """A file of the workspace, named by its place and its content."""
 
     path: str = Field(description="Path below the workspace.")
     sha256: str = Field(description="SHA-256 of the file's bytes, hexadecimal.")
 
 
-class Record(BaseModel):
+class Record(Frozen):
     """What a stage hands on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     def files(self) -> tuple[FileReference, ...]:
         """The workspace files that this record stands for; without one of them it cannot be used again."""
@@ -31,10 +33,8 @@ class Record(BaseModel):
         return digest_of(self.model_dump(mode="json"))
 
 
-class StageUse(BaseModel):
+class StageUse(Frozen):
     """What one stage of a run stands on, kept in the run's folder: what must stay as long as the run does."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="Name of the data set and of the model.")
     stage: str = Field(description="The stage, with its fields filled in.")

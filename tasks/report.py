@@ -11,8 +11,17 @@ from tasks.audit import Audit
 from tasks.catalogue import Catalogue, read_catalogue, read_near_pairs
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.decide import Verdict
+from tasks.engine.run import Run, block_options
+from tasks.engine.stage import stage, timings_so_far
 from tasks.evaluate import EvaluatedBundle, copies_ever
-from tasks.evaluation.content import (
+from tasks.evaluation.suspects import SUSPECT_COLUMNS, find_suspects
+from tasks.export import ExportedBundle
+from tasks.fine_tune import TrainedMembers, read_curves
+from tasks.ingest import Listing, image_reader
+from tasks.models.bundle import load_bundle
+from tasks.models.manifest import BundleManifest
+from tasks.pages.album import Album
+from tasks.pages.content import (
     MOST_COPY_GROUPS,
     MOST_SUREST_HITS,
     MOST_SUSPECTS,
@@ -24,23 +33,14 @@ from tasks.evaluation.content import (
     ReportContent,
     Serving,
 )
-from tasks.evaluation.copy_chains import Chain, copy_chains
-from tasks.evaluation.page import render_page
-from tasks.evaluation.suspects import SUSPECT_COLUMNS, find_suspects
-from tasks.export import ExportedBundle
-from tasks.fine_tune import TrainedMembers, read_curves
-from tasks.ingest import Listing, image_reader
-from tasks.models.bundle import load_bundle
-from tasks.models.manifest import BundleManifest
+from tasks.pages.copy_chains import Chain, copy_chains
+from tasks.pages.history import history
+from tasks.pages.leaderboard import search_facts
+from tasks.pages.recipes import differing_recipes
+from tasks.pages.report_page import render_page
+from tasks.pages.second_looks import without_leaks, without_suspects
 from tasks.promote import Published
 from tasks.record import FileReference, Record
-from tasks.report_history import history
-from tasks.report_pictures import Album
-from tasks.report_recipes import differing_recipes
-from tasks.report_search import search_facts
-from tasks.report_second_looks import second_looks
-from tasks.run import Run, block_options
-from tasks.stage import stage, timings_so_far
 
 
 class Report(Record):
@@ -55,11 +55,11 @@ class Report(Record):
 
 
 @stage("report", version=2)
-def report(
+def write_report(
     run: Run,
     listing: Listing,
-    found: Catalogue,
-    audited: Audit,
+    catalogue: Catalogue,
+    audit: Audit,
     members: TrainedMembers,
     exported: ExportedBundle,
     evaluated: EvaluatedBundle,
@@ -68,40 +68,43 @@ def report(
     finding: str | None,
 ) -> Report:
     """Say what was done, on which data, how good the model is and how sure that is, on one page."""
-    table = read_catalogue(run, found)
+    table = read_catalogue(run, catalogue)
     predictions = read_predictions(run, evaluated)
     manifest = BundleManifest.model_validate_json(run.open_workspace().read(evaluated.manifest.path))
-    rows = _rows(found, predictions)
-    suspects = suspect_table(found, predictions, rows)
+    rows = _rows(catalogue, predictions)
+    suspects = suspect_table(catalogue, predictions, rows)
     bundle = load_bundle(
         run.open_workspace().uri(exported.folder), block_options(run.workspace_block), run.cache_root
     )
     album = Album(table, copies_ever(run, table), bundle, image_reader(run, listing))
-    chains = _chains(run, found, table)
-    positive = found.positive_index
+    chains = _chains(run, catalogue, table)
+    positive = catalogue.positive_index
     content = ReportContent(
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         evaluation=evaluated.evaluation,
         predictions=rows,
         decision=verdict.decision,
-        serving=_serving(found, exported, evaluated, verdict, published),
-        dataset=_dataset(run, listing, found),
+        serving=_serving(catalogue, exported, evaluated, verdict, published),
+        dataset=_dataset(run, listing, catalogue),
         provenance=_provenance(run, manifest, members),
         seconds={row.stage: row.seconds for row in timings_so_far()},
         curves=read_curves(run, members),
         notes=members.all_notes,
         worst_errors=album.judged(predictions, rows.worst(MOST_WORST_ERRORS)),
         surest_hits=album.judged(predictions, rows.surest(MOST_SUREST_HITS, positive)),
-        explained=found.positive_class,
+        explained=catalogue.positive_class,
         copies=album.copy_groups(chains[:MOST_COPY_GROUPS]),
         copy_groups=len(chains),
         rejects=[Reject(*row) for row in table.rejects[["path", "reason", "detail"]].itertuples(index=False)],
         suspects=album.suspects(predictions, suspects, MOST_SUSPECTS),
         suspect_groups=int(suspects["rank"].nunique()),
         leak=evaluated.leak,
-        balance=audited.findings.balance,
-        shortcuts=audited.findings.shortcuts,
-        second_looks=second_looks(evaluated, predictions, rows, suspects),
+        balance=audit.findings.balance,
+        shortcuts=audit.findings.shortcuts,
+        second_looks=[
+            *without_leaks(evaluated.leak, evaluated.evaluation_without_leaks),
+            *without_suspects(evaluated.evaluation, predictions, rows, suspects),
+        ],
         comparison=verdict.comparison,
         history=history(run.open_workspace(), run.name, published.version, table),
         search=search_facts(members.search, rows, positive) if members.search else None,
@@ -121,47 +124,49 @@ def read_predictions(run: Run, evaluated: EvaluatedBundle) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(run.open_workspace().read(evaluated.predictions.path)))
 
 
-def suspect_table(found: Catalogue, predictions: pd.DataFrame, rows: EvaluatedPredictions) -> pd.DataFrame:
+def suspect_table(
+    catalogue: Catalogue, predictions: pd.DataFrame, rows: EvaluatedPredictions
+) -> pd.DataFrame:
     """Images whose label is doubtful, with SUSPECT_COLUMNS, the most suspect first."""
     suspects = find_suspects(rows.labels, rows.probabilities, rows.groups)
     frame = predictions.iloc[suspects.rows][["path", "sha256", "label"]].reset_index(drop=True)
     return frame.assign(
-        suggested=[found.classes[index] for index in suspects.suggested],
+        suggested=[catalogue.classes[index] for index in suspects.suggested],
         self_confidence=suspects.self_confidence,
         rank=suspects.rank,
     )[SUSPECT_COLUMNS]
 
 
-def _rows(found: Catalogue, predictions: pd.DataFrame) -> EvaluatedPredictions:
-    index = {name: place for place, name in enumerate(found.classes)}
+def _rows(catalogue: Catalogue, predictions: pd.DataFrame) -> EvaluatedPredictions:
+    index = {name: place for place, name in enumerate(catalogue.classes)}
     return EvaluatedPredictions(
         labels=np.array([index[name] for name in predictions["label"]], dtype=np.int64),
-        probabilities=predictions[[f"probability_{name}" for name in found.classes]].to_numpy(np.float64),
+        probabilities=predictions[[f"probability_{name}" for name in catalogue.classes]].to_numpy(np.float64),
         predicted=np.array([index[name] for name in predictions["predicted"]], dtype=np.int64),
         groups=pd.factorize(predictions["group"])[0].astype(np.int64),
     )
 
 
-def _chains(run: Run, found: Catalogue, table: CatalogueTable) -> list[Chain]:
-    pairs = read_near_pairs(run, found)
+def _chains(run: Run, catalogue: Catalogue, table: CatalogueTable) -> list[Chain]:
+    pairs = read_near_pairs(run, catalogue)
     usable = table.contents["sha256"]
     return copy_chains(pairs[pairs["sha256_a"].isin(usable) & pairs["sha256_b"].isin(usable)])
 
 
 def _serving(
-    found: Catalogue,
-    exported: ExportedBundle,
+    catalogue: Catalogue,
+    bundle: ExportedBundle,
     evaluated: EvaluatedBundle,
     verdict: Verdict,
     published: Published,
 ) -> Serving:
     promoted = verdict.decision.verdict == "promoted"
-    members_judged = found.protocol == "cross_validation" or exported.served == "refit"
+    members_judged = catalogue.protocol == "cross_validation" or bundle.served == "refit"
     return Serving(
         version=published.version,
         champion_version=published.version if promoted else verdict.champion,
-        kind=exported.served,
-        n_members=exported.members,
+        kind=bundle.served,
+        n_members=bundle.members,
         figures_of="members" if members_judged else "served",
         threshold=evaluated.threshold,
         temperature=evaluated.temperature,
@@ -169,12 +174,12 @@ def _serving(
     )
 
 
-def _dataset(run: Run, listing: Listing, found: Catalogue) -> DataSetFacts:
-    summary = found.summary
+def _dataset(run: Run, listing: Listing, catalogue: Catalogue) -> DataSetFacts:
+    summary = catalogue.summary
     return DataSetFacts(
         name=run.name,
         url=listing.url,
-        digest=found.digest_of_rows,
+        digest=catalogue.digest_of_rows,
         images=summary.images,
         groups=summary.groups,
         exact_copies=summary.exact_copies,
@@ -194,7 +199,7 @@ def _provenance(run: Run, manifest: BundleManifest, members: TrainedMembers) -> 
         "Workspace": run.open_workspace().url,
         "Backbone": manifest.backbone,
         "Recipe": recipe,
-        **differing_recipes(members),
+        **differing_recipes({name: network.recipe for name, network in members.networks.items()}),
         "Pretrained weights": f"{manifest.weights.source} ({manifest.weights.licence or 'no licence stated'})",
         "Preprocessing": ", ".join(
             f"{name} {value}" for name, value in manifest.preprocessing.model_dump().items()

@@ -12,14 +12,14 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from tasks.data.datastore import Blob, Datastore
-from tasks.data.fetch import ContentCache
-from tasks.data.fetch_index import FetchedImage
-from tasks.ingest import ImagesSource
+from tasks.data.settings import ImagesSource
+from tasks.engine.run import Run, block_options
+from tasks.engine.stage import progress, stage
 from tasks.models.bundle import Bundle, Prediction, Rejected, load_bundle
 from tasks.record import FileReference, Record, digest_of
-from tasks.run import Run, block_options
-from tasks.stage import progress, stage
+from tasks.stores.datastore import Blob, Datastore
+from tasks.stores.fetch import ContentCache
+from tasks.stores.fetch_index import FetchedImage
 
 IMAGES_A_PART = 256
 IMAGES_AT_ONCE = 32
@@ -37,7 +37,7 @@ class Scores(Record):
 
 
 @stage("score", version=1, reusable=False)
-def score(run: Run, source: ImagesSource, bundle_uri: str, bundle_block: str | None) -> Scores:
+def score_images(run: Run, source: ImagesSource, bundle_uri: str, bundle_block: str | None) -> Scores:
     """Score every image of a store. `run.workspace` is where the scores are put."""
     bundle = load_bundle(bundle_uri, block_options(bundle_block), run.cache_root)
     store = Datastore(source.url, block_options(source.block))

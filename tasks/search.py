@@ -10,24 +10,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tasks.automl.chosen import ChosenRecipes, SearchResult
 from tasks.automl.fold_search import Candidate, FoldSearch
 from tasks.automl.leaderboard import estimated, paired_difference
+from tasks.automl.settings import SearchSettings
 from tasks.automl.space import Base, bases_of, probe_of
+from tasks.automl.time import SearchTime
+from tasks.automl.trainings import Proposals, Trainings
+from tasks.automl.trials import leaderboard
 from tasks.catalogue import Catalogue
-from tasks.chosen import ChosenRecipes, SearchResult
-from tasks.data.progress import Progress, silent
 from tasks.data.training_view import plan_members
-from tasks.display import displayed_by
+from tasks.engine.display import displayed_by
+from tasks.engine.run import Run
+from tasks.engine.stage import progress, stage, timed_stages
 from tasks.errors import TrainingError
-from tasks.fine_tune import TrainingOptions
 from tasks.ingest import Listing
-from tasks.run import Run
-from tasks.search_settings import SearchSettings
-from tasks.search_time import SearchTime
-from tasks.search_trainings import Proposals, Trainings
-from tasks.search_trials import leaderboard
-from tasks.stage import progress, stage, timed_stages
-from tasks.training.recipes import FineTune, Probe
+from tasks.training.recipes import FineTune, Probe, TrainingOptions
+from tasks.work.progress import Progress, silent
 
 PROBING_SHARE = 0.25
 """Of the budget, after which no further base is probed; each backbone is probed once whatever that takes."""
@@ -38,10 +37,10 @@ that are all as good as the preset is expected at 1.9 (Harter 1961, doi:10.1093/
 
 
 @stage("search", version=2)
-def search(
+def find_recipes(
     run: Run,
     listing: Listing,
-    found: Catalogue,
+    catalogue: Catalogue,
     root: FineTune,
     settings: SearchSettings,
     options: TrainingOptions,
@@ -53,7 +52,7 @@ def search(
     report = progress()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with timed_stages(), displayed_by(_silently):
-        return Funnel(run, listing, found, root, settings, options, refit=refit, report=report).result()
+        return Funnel(run, listing, catalogue, root, settings, options, refit=refit, report=report).result()
 
 
 def _silently(stage: str) -> Progress:  # noqa: ARG001 - the signature is the seam's
@@ -68,7 +67,7 @@ class Funnel:
         self,
         run: Run,
         listing: Listing,
-        found: Catalogue,
+        catalogue: Catalogue,
         root: FineTune,
         settings: SearchSettings,
         options: TrainingOptions,
@@ -76,18 +75,20 @@ class Funnel:
         refit: bool,
         report: Any,
     ) -> None:
-        self._run, self._found = run, found
+        self._run, self._catalogue = run, catalogue
         self.root, self._settings, self._options = root, settings, options
         self._report = report
-        self.trainings = Trainings(run, listing, found, settings, options)
+        self.trainings = Trainings(run, listing, catalogue, settings, options)
         self.bases = bases_of(settings.space, root)
         self.budget, self.trials = self.trainings.budget, self.trainings.trials
-        n_members = len(plan_members(found.protocol, found.n_folds)) + refit
-        self._time = SearchTime(self.trainings, settings, root, n_members=n_members, n_folds=found.n_folds)
+        n_members = len(plan_members(catalogue.protocol, catalogue.n_folds)) + refit
+        self._time = SearchTime(
+            self.trainings, settings, root, n_members=n_members, n_folds=catalogue.n_folds
+        )
         folds = self.trainings.folds
         self._width = max(1, settings.max_concurrent_trials // max(1, len(folds) * settings.inner_folds))
         self._waiting: dict[int, Sequence[Candidate]] = dict.fromkeys(folds, ())
-        earlier = _earlier_choices(run, found)
+        earlier = _earlier_choices(run, catalogue)
         self.searches = {
             fold: FoldSearch(
                 fold,
@@ -226,7 +227,7 @@ class Funnel:
         """A recipe a member, and of these the one that most folds chose; equal ones by their figure over all folds."""
         runs = self._time.affordable_runs([self.tried(choice) for choice in choices.values()])
         recipes = {fold: self._recipe(choice, runs) for fold, choice in choices.items()}
-        plans = plan_members(self._found.protocol, self._found.n_folds)
+        plans = plan_members(self._catalogue.protocol, self._catalogue.n_folds)
         members = tuple(
             recipes[min(plan.held_out)] if len(recipes) > 1 else recipes[self.trainings.folds[0]]
             for plan in plans
@@ -261,14 +262,14 @@ class Funnel:
         self._report(min(done, total), total, f"seconds; {what}, {len(self.trials)} recipes tried")
 
 
-def _earlier_choices(run: Run, found: Catalogue) -> dict[int, list[Mapping[str, Any]]]:
+def _earlier_choices(run: Run, catalogue: Catalogue) -> dict[int, list[Mapping[str, Any]]]:
     """What the last search of this data set chose for each fold, by networks that never saw the fold."""
     workspace = run.open_workspace()
     files = sorted(workspace.list(f"searches/{run.name}"))
     if not files:
         return {}
     kept = json.loads(workspace.read(files[-1]))
-    return {int(fold): [values] for fold, values in kept.items() if int(fold) < found.n_folds}
+    return {int(fold): [values] for fold, values in kept.items() if int(fold) < catalogue.n_folds}
 
 
 def _remember(run: Run, choices: Mapping[int, Candidate | Base]) -> None:

@@ -1,254 +1,223 @@
-"""The trainings of a search: what was tried so far, what it said of what it never saw, and what that took."""
+"""Search units: the trainings of a search, each kept in the workspace so that none is ever done twice."""
 
-import math
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, cast
+import io
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
-from scipy.special import softmax
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import from_numpy, nn
 
-from tasks.automl.budget import Budget
-from tasks.automl.fold_search import Candidate
-from tasks.automl.space import Base, probe_of
-from tasks.automl.units import Answers, Unit, asked_folds, units_for
+from tasks.automl.units import Answers
 from tasks.catalogue import Catalogue, read_catalogue
-from tasks.errors import TrainingError
-from tasks.evaluation.out_of_fold import reported_folds
-from tasks.fine_tune import TrainingOptions
-from tasks.ingest import Listing
-from tasks.many import run_many
-from tasks.prepare import ImageCache, prepare
-from tasks.run import Run
-from tasks.search_settings import SearchSettings
-from tasks.search_trials import Trial
-from tasks.search_units import (
-    ProbedBase,
-    UnitAnswers,
-    checkpoint_folder,
-    probe_base,
-    probed_sample,
-    read_answers,
-    train_unit,
-)
-from tasks.training.probe_features import seconds_an_image
-from tasks.training.recipes import FineTune, Probe, WeightsChoice
+from tasks.data.catalogue_table import CatalogueTable
+from tasks.data.training_view import HeldOutView, TrainingView, held_out_view, training_view
+from tasks.engine.run import Run
+from tasks.engine.stage import progress, stage
+from tasks.prepare import ImageCache, open_images
+from tasks.record import FileReference, Record, digest_of
+from tasks.training.activations import ActivationCache
+from tasks.training.answers import member_logits
+from tasks.training.loop import EpochRow
+from tasks.training.member import fit_member
+from tasks.training.probe import fit_head
+from tasks.training.probe_features import probe_features
+from tasks.training.recipes import FineTune, Probe, TrainingOptions
+from tasks.work.npz import arrays_of
 
-Proposals = Mapping[int, Sequence[Candidate]]
-"""What each fold's search proposes."""
+SCORED_VIEWS = 2
+"""Test views behind a score of a search: more would cost as much as the training."""
+
+PROBED_PER_CLASS = 4000
+"""Images of a class that a probe is made and scored with; a linear head learns little from more."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """A part of a training on a base: its first epochs or the rest, with or without scoring what it left out."""
+class UnitAnswers(Record):
+    """What a network that never saw two folds says of them."""
 
-    base: Base
-    rest: bool
-    scored: bool
-
-
-class Trainings:
-    """Runs what a search asks for, each training once, and keeps what came of it."""
-
-    def __init__(
-        self,
-        run: Run,
-        listing: Listing,
-        found: Catalogue,
-        settings: SearchSettings,
-        options: TrainingOptions,
-    ) -> None:
-        self._run, self._listing, self._found = run, listing, found
-        self._settings, self._options = settings, options
-        self._pixels: dict[str, ImageCache] = {}
-        self.table = read_catalogue(run, found)
-        self._sample = frozenset(probed_sample(self.table))
-        self.folds = sorted(reported_folds(found.protocol, found.n_folds))
-        self.positive = found.positive_index
-        self.budget: Budget[Step] = Budget(settings.minutes)
-        self.trials: dict[FineTune | Probe, Trial] = {}
-
-    def probe(self, base: Base, root: FineTune) -> Trial:
-        """Fit linear heads on a base, one for each pair of folds."""
-        trial = self._trial(probe_of(base, root), {"base": base.name})
-        units = self.units(self.folds, everywhere=True)
-        call = (
-            self._found,
-            self._prepared(base),
-            trial.recipe,
-            tuple(tuple(sorted(unit)) for unit in units),
-            tuple(asked_folds(self._found.protocol, unit) for unit in units),
-            self._options,
-        )
-        [outcome] = run_many(probe_base, self._run, [call], 1)
-        if isinstance(outcome, TrainingError):
-            trial.reason = outcome.message
-            return trial
-        probed, seconds, reused = cast("tuple[ProbedBase, float, bool]", outcome)
-        if reused:
-            self.budget.add_earlier(probed.seconds)
-        for unit, answers in zip(units, probed.units, strict=True):
-            trial.answers.setdefault(0, {})[unit] = read_answers(self._run, self.table, answers, self._sample)
-        trial.seconds += probed.seconds if reused else seconds
-        trial.trainings += len(units)
-        trial.finished_at = self.budget.used_seconds
-        return trial
-
-    def train(self, proposals: Proposals, *, whole: bool) -> None:
-        """Train what is needed and not there yet."""
-        needed = self.needed(proposals, whole=whole)
-        calls, places = [], []
-        for candidate, unit in needed:
-            recipe = candidate.recipe
-            trial = self._trial(recipe, candidate.values)
-            epochs = recipe.optimisation.epochs if whole else self.first_epochs(recipe)
-            places.append((trial, recipe, unit, epochs))
-            held_out = tuple(sorted(unit))
-            asked = asked_folds(self._found.protocol, unit)
-            calls.append(
-                (self._found, self._prepared(_base(recipe)), recipe, held_out, asked, epochs, self._options)
-            )
-        at_once = self._settings.max_concurrent_trials
-        outcomes = run_many(train_unit, self._run, calls, at_once)
-        spent: dict[Step, list[float]] = {}
-        for (trial, recipe, unit, epochs), outcome in zip(places, outcomes, strict=True):
-            if isinstance(outcome, TrainingError):
-                trial.reason = outcome.message
-                continue
-            answers, seconds, reused = cast("tuple[UnitAnswers, float, bool]", outcome)
-            if reused:
-                seconds = answers.seconds
-                self.budget.add_earlier(seconds / at_once)
-            trial.answers.setdefault(epochs, {})[unit] = read_answers(self._run, self.table, answers)
-            trial.curves[unit] = [vars(row) for row in answers.curve]
-            trial.seconds += seconds
-            trial.trainings += 1
-            trial.finished_at = self.budget.used_seconds
-            for scored, taken in ((True, seconds), (False, answers.seconds)):
-                step = Step(_base(recipe), rest=whole, scored=scored)
-                spent.setdefault(step, []).append(taken / self._epochs(recipe, whole=whole))
-        for step, seconds_of_epochs in spent.items():
-            self.budget.measured(step, float(np.mean(seconds_of_epochs)))
-
-    def expected(self, needed: Iterable[tuple[Candidate, Unit]], *, whole: bool) -> float:
-        """Seconds that trainings to their first look, or from there to their end, are expected to take; 0 at first."""
-        seconds = (
-            self._epochs(candidate.recipe, whole=whole)
-            * self._epoch_seconds(Step(_base(candidate.recipe), rest=whole, scored=True))
-            for candidate, _ in needed
-        )
-        return sum(seconds) / self._settings.max_concurrent_trials
-
-    def expected_of_member(self, recipe: FineTune | Probe, runs: int) -> float:
-        """Seconds that training and training again by a recipe that was tried is expected to take, without scoring.
-
-        Only the first time are the activations of its frozen stages computed.
-        """
-        if isinstance(recipe, Probe):
-            return self.trials[recipe].seconds / max(1, self.trials[recipe].trainings)
-        first = self.first_epochs(recipe)
-        in_first, in_rest = (
-            self._epoch_seconds(Step(_base(recipe), rest=rest, scored=False)) for rest in (False, True)
-        )
-        return first * in_first + (runs * recipe.optimisation.epochs - first) * in_rest
-
-    def needed(self, proposals: Proposals, *, whole: bool) -> list[tuple[Candidate, Unit]]:
-        """The trainings for these proposals, each once, a recipe's side by side."""
-        needed = {
-            (candidate.recipe, unit): candidate
-            for fold, some in proposals.items()
-            for candidate in some
-            for unit in self.units([fold])
-        }
-        order = {recipe: place for place, recipe in enumerate(dict.fromkeys(recipe for recipe, _ in needed))}
-        done = {
-            (recipe, unit)
-            for recipe, trial in self.trials.items()
-            if isinstance(recipe, FineTune)
-            for unit in trial.answers.get(
-                recipe.optimisation.epochs if whole else self.first_epochs(recipe), ()
-            )
-        }
-        wanted = sorted((key for key in needed if key not in done), key=lambda key: order[key[0]])
-        return [(needed[key], key[1]) for key in wanted]
-
-    def score(self, trial: Trial, fold: int, epochs: int) -> float:
-        """A recipe's figure for a fold's choice; NaN where one of its trainings failed."""
-        units = self.units([fold], everywhere=not epochs)
-        if any(unit not in trial.answers.get(epochs, {}) for unit in units):
-            return math.nan
-        answers = trial.counts(fold, units, epochs)
-        labels = np.concatenate([part.labels for part in answers])
-        probabilities = softmax(np.concatenate([part.logits for part in answers]), axis=1)
-        return self._settings.objective.score(labels, probabilities, self.positive)
-
-    def counted(self, recipe: FineTune | Probe, fold: int) -> list[Answers]:
-        """What a recipe's furthest networks say that counts for a fold's choice, on the inner folds of fine-tunings."""
-        trial, units = self.trials[recipe], self.units([fold])
-        furthest = max(epochs for epochs, answers in trial.answers.items() if set(units) <= set(answers))
-        return trial.counts(fold, units, furthest)
-
-    def units(self, folds: Iterable[int], *, everywhere: bool = False) -> list[Unit]:
-        """The trainings for some folds: on the inner folds that are asked for, or on all."""
-        n_inner = None if everywhere else self._settings.inner_folds
-        protocol, n_folds = self._found.protocol, self._found.n_folds
-        return list(
-            dict.fromkeys(unit for fold in folds for unit in units_for(protocol, n_folds, fold, n_inner))
-        )
-
-    def first_epochs(self, recipe: FineTune) -> int:
-        """After how many epochs a fine-tuning is first looked at."""
-        return math.ceil(recipe.optimisation.epochs / self._settings.halving)
-
-    def drop_checkpoints(self, trials: Iterable[Trial]) -> None:
-        """Remove what these would have gone on from."""
-        for trial in trials:
-            if isinstance(trial.recipe, FineTune):
-                for unit in self.units(self.folds):
-                    folder = checkpoint_folder(self._run, trial.recipe, sorted(unit))
-                    shutil.rmtree(folder, ignore_errors=True)
-
-    def _epochs(self, recipe: FineTune, *, whole: bool) -> int:
-        """What a training goes through until it is looked at first, or from there to its end."""
-        first = self.first_epochs(recipe)
-        return max(1, recipe.optimisation.epochs - first) if whole else first
-
-    def _epoch_seconds(self, step: Step) -> float:
-        """Of one epoch. A base that was not trained yet is expected to take as much more as its forward pass does."""
-        costs = self.budget.costs
-        for known in (step, replace(step, rest=not step.rest)):
-            if known in costs:
-                return costs[known]
-        others = {replace(step, base=known.base) for known in costs} - {step}
-        return max(
-            (self._epoch_seconds(other) * self._forward_ratio(step.base, other.base) for other in others),
-            default=0.0,
-        )
-
-    def _forward_ratio(self, base: Base, other: Base) -> float:
-        return _forward_seconds(base, self._options.device) / _forward_seconds(other, self._options.device)
-
-    def _prepared(self, base: Base) -> ImageCache:
-        key = base.preprocessing.model_dump_json()
-        if key not in self._pixels:
-            self._pixels[key] = prepare(self._run, self._listing, self._found, base.preprocessing)
-        return self._pixels[key]
-
-    def _trial(self, recipe: FineTune | Probe, values: Mapping[str, Any]) -> Trial:
-        if recipe not in self.trials:
-            self.trials[recipe] = Trial(len(self.trials) + 1, recipe, values)
-        return self.trials[recipe]
+    held_out: tuple[int, ...] = Field(description="The folds that it never saw, ascending.")
+    asked: tuple[int, ...] = Field(description="Those of them that it was asked about.")
+    logits: FileReference = Field(description="Logits by fold, npz, in the order of `held_out_view`.")
+    epochs: int = Field(ge=0, description="Epochs that it was trained.")
+    seconds: float = Field(ge=0, description="What that took.")
+    curve: tuple[EpochRow, ...] = Field(description="Its training curve.")
 
 
-@cache
-def _forward_seconds(base: Base, device: str) -> float:
-    untrained = Probe(
-        backbone=base.backbone, weights=WeightsChoice(source="none"), preprocessing=base.preprocessing
+class ProbedBase(Record):
+    """What linear heads on one backbone and preprocessing say of what they never saw."""
+
+    units: tuple[UnitAnswers, ...] = Field(description="One for each pair of folds.")
+    seconds: float = Field(ge=0, description="What all of them took, features included.")
+
+
+@stage("search-probe {recipe.backbone} {recipe.preprocessing.size_px} px", version=1)
+def probe_base(
+    run: Run,
+    catalogue: Catalogue,
+    pixels: ImageCache,
+    recipe: Probe,
+    units: tuple[tuple[int, ...], ...],
+    asked: tuple[tuple[int, ...], ...],
+    options: TrainingOptions,
+) -> ProbedBase:
+    """Fit a linear head for each unit on features that are computed once."""
+    started = time.perf_counter()
+    table = read_catalogue(run, catalogue)
+    sample = probed_sample(table)
+    features = probe_features(
+        run.open_workspace(),
+        sample,
+        open_images(run, pixels),
+        recipe,
+        device=options.device,
+        progress=progress(),
     )
-    return seconds_an_image(untrained, device)
+    rows = {sha256: row for row, sha256 in enumerate(sample)}
+    answers = []
+    for held_out, folds in zip(units, asked, strict=True):
+        began = time.perf_counter()
+        view = _sampled(training_view(table, frozenset(held_out)), rows)
+        head = nn.Linear(features.shape[1], len(view.classes))
+        learnt = from_numpy(features[[rows[name] for name in view.sha256]].astype(np.float32))
+        fit_head(
+            head, learnt[None], view.labels, view.groups, inner_folds=recipe.inner_folds, seed=options.seed
+        )
+        logits = {}
+        for fold in folds:
+            names = [name for name in held_out_view(table, fold).sha256 if name in rows]
+            values = from_numpy(features[[rows[name] for name in names]].astype(np.float32))
+            logits[fold] = head(values).detach().double().numpy()
+        seconds = time.perf_counter() - began
+        answers.append(_kept(run, _unit_name(recipe, held_out, 0), held_out, logits, 0, seconds, ()))
+    return ProbedBase(units=tuple(answers), seconds=time.perf_counter() - started)
 
 
-def _base(recipe: FineTune) -> Base:
-    return Base(recipe.backbone, recipe.preprocessing)
+@stage("search-unit {recipe.backbone} to epoch {epochs} without folds {held_out}", version=1)
+def train_unit(
+    run: Run,
+    catalogue: Catalogue,
+    pixels: ImageCache,
+    recipe: FineTune,
+    held_out: tuple[int, ...],
+    asked: tuple[int, ...],
+    epochs: int,
+    options: TrainingOptions,
+) -> UnitAnswers:
+    """Train a network on all but two folds to an epoch, from its checkpoint if there is one, and ask it about them."""
+    table = read_catalogue(run, catalogue)
+    view = training_view(table, frozenset(held_out))
+    images = open_images(run, pixels)
+    place = checkpoint_folder(run, recipe, held_out)
+    trained = fit_member(
+        view,
+        images,
+        view.classes,
+        recipe,
+        options.seed,
+        device=options.device,
+        devices=options.devices,
+        checkpoint_dir=place,
+        progress=progress(),
+        activations=_shared_activations(run.id, digest_of(_frozen_part(recipe))),
+        stop_after_epochs=epochs,
+    )
+    views = recipe.test_views[:SCORED_VIEWS]
+    logits = {}
+    for fold in asked:
+        unseen = held_out_view(table, fold)
+        view.check_unseen(unseen)
+        logits[fold] = member_logits(trained.network, images, unseen.sha256, views, device=options.device)
+    return _kept(
+        run,
+        _unit_name(recipe, held_out, epochs),
+        held_out,
+        logits,
+        epochs,
+        trained.seconds,
+        tuple(trained.curves),
+    )
+
+
+def checkpoint_folder(run: Run, recipe: FineTune, held_out: Sequence[int]) -> Path:
+    """Where a unit's training waits for its last epochs, on the machine that trained it."""
+    return run.cache_root / "checkpoints" / run.name / "search" / _unit_name(recipe, held_out, 0)
+
+
+def read_answers(
+    run: Run, table: CatalogueTable, record: UnitAnswers, sample: frozenset[str] | None = None
+) -> Mapping[int, Answers]:
+    """A unit's answers by fold; `sample` are the contents that it was asked about, where not all."""
+    arrays = arrays_of(
+        run.open_workspace().read(record.logits.path),
+        tuple(map(str, record.asked)),
+        record.logits.path,
+        "remove the file and run again: its training is repeated",
+    )
+    answers = {}
+    for fold in record.asked:
+        view = held_out_view(table, fold)
+        chosen = np.array([sample is None or sha256 in sample for sha256 in view.sha256], dtype=np.bool_)
+        answers[fold] = _answers(view, chosen, arrays[str(fold)].astype(np.float64))
+    return answers
+
+
+def probed_sample(table: CatalogueTable) -> tuple[str, ...]:
+    """The contents that probes are made with: all, or of each class those of the first digests."""
+    contents = table.contents.sort_values("sha256")
+    return tuple(contents.groupby("label", sort=True).head(PROBED_PER_CLASS)["sha256"])
+
+
+def _answers(view: HeldOutView, chosen: NDArray[np.bool_], logits: NDArray[np.float64]) -> Answers:
+    places = np.flatnonzero(chosen)
+    return Answers(
+        tuple(view.sha256[place] for place in places),
+        view.labels[places],
+        tuple(view.groups[place] for place in places),
+        logits,
+    )
+
+
+def _sampled(view: TrainingView, rows: Mapping[str, int]) -> TrainingView:
+    places = [place for place, sha256 in enumerate(view.sha256) if sha256 in rows]
+    return view if len(places) == len(view) else view.select(places)
+
+
+def _kept(
+    run: Run,
+    name: str,
+    held_out: Sequence[int],
+    logits: Mapping[int, NDArray[np.float64]],
+    epochs: int,
+    seconds: float,
+    curve: tuple[EpochRow, ...],
+) -> UnitAnswers:
+    data = io.BytesIO()
+    np.savez(data, **{str(fold): values for fold, values in logits.items()})  # type: ignore[arg-type]
+    return UnitAnswers(
+        held_out=tuple(sorted(held_out)),
+        asked=tuple(logits),
+        logits=run.write(f"search/{name}.npz", data.getvalue()),
+        epochs=epochs,
+        seconds=seconds,
+        curve=curve,
+    )
+
+
+def _unit_name(recipe: Probe | FineTune, held_out: Sequence[int], epochs: int) -> str:
+    folds = "-".join(map(str, sorted(held_out)))
+    return f"{digest_of(recipe.model_dump(mode='json'))[:16]}-{folds}-{epochs}"
+
+
+def _frozen_part(recipe: FineTune) -> dict[str, object]:
+    """What the activations of the frozen stages depend on."""
+    told = recipe.model_dump(mode="json", include={"backbone", "weights", "preprocessing", "transforms"})
+    return {**told, "frozen_stages": recipe.frozen_stages}
+
+
+@lru_cache(maxsize=2)
+def _shared_activations(run_id: str, frozen: str) -> ActivationCache:  # noqa: ARG001 - both are the key
+    """What the trainings of one search share: activations of frozen, pretrained stages; see the type."""
+    return ActivationCache()

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from tasks.data.images import Preprocessing
+from tasks.bundling.bundle import KindNetwork, MemberNetwork, assemble_bundle
+from tasks.bundling.graph_files import NetworkKind
+from tasks.images.settings import Preprocessing
 from tasks.models.manifest import BundleFacts, BundleManifest, PretrainedWeights
 from tasks.models.training_images import TrainingImages
-from tasks.training.export import KindNetwork, MemberNetwork, export_bundle
-from tasks.training.graph_files import NetworkKind
 
 SIZE_PX = 32
 KIND = NetworkKind(
@@ -116,7 +116,7 @@ def write_bundle(
     """Export a bundle of small networks with the facts' views: by default three with one first stage."""
     said = said or facts()
     kind = replace(KIND, test_views=said.test_views)
-    return export_bundle(
+    return assemble_bundle(
         folder,
         said,
         [replace(member, kind=kind) for member in networks or members(3, frozen_stages=1)],

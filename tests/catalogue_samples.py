@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.data.catalogue import build_catalogue
+from tasks.data.build import assemble_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.folds import FoldLedger
-from tasks.data.images import DecodeLimits
 from tasks.data.inspection import (
     ImageFile,
     InspectedImages,
     inspect_images,
 )
+from tasks.images.settings import DecodeLimits
 
 Split = Literal["train", "test"]
 
@@ -66,7 +66,7 @@ class Store:
         return inspect_images(self.files, self.read, DecodeLimits(), **options)
 
     def table(self, n_folds: int = 3, ledger: FoldLedger | None = None) -> CatalogueTable:
-        return build_catalogue(self.inspected(), ledger or FoldLedger(n_folds)).table
+        return assemble_catalogue(self.inspected(), ledger or FoldLedger(n_folds)).table
 
 
 def varied_store() -> Store:

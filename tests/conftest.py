@@ -28,6 +28,7 @@ pytest_plugins = [
     "prefect_service",
     "mlflow_service",
     "small_search",
+    "stored_workspace",
     "labelling.label_studio_service",  # it uses prefect_service
 ]
 

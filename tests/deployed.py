@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from prefect_service import PrefectServer
 
-from tasks.local_worker import WorkerProcess
+from tasks.compute.local_worker import WorkerProcess
 
 ANSWER_SECONDS = 120.0
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}

@@ -21,13 +21,12 @@ from scipy.ndimage import gaussian_filter
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
 from flows.result import RetrainResult
 from flows.retrain import retrain
-from tasks.catalogue import CatalogueSettings
-from tasks.data.images import Preprocessing
-from tasks.data.workspace import Workspace
-from tasks.evaluation.gate import GateSettings
-from tasks.ingest import ImagesSource
+from tasks.data.settings import CatalogueSettings, ImagesSource
+from tasks.evaluation.settings import GateSettings
+from tasks.images.settings import Preprocessing
 from tasks.models.bundle import Bundle
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 from tasks.training.recipes import PRESETS, Probe
 
 YEARS = 10

@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
 from flows.retrain import retrain
-from tasks.catalogue import CatalogueSettings
-from tasks.data.fetch import ContentCache
-from tasks.data.files import LocalFiles
-from tasks.data.images import Preprocessing
-from tasks.evaluation.gate import GateSettings
-from tasks.ingest import ImagesSource
-from tasks.training.fine_tune import Trainer
+from tasks.data.settings import CatalogueSettings, ImagesSource
+from tasks.evaluation.settings import GateSettings
+from tasks.images.settings import Preprocessing
+from tasks.stores.fetch import ContentCache
+from tasks.stores.files import LocalFiles
+from tasks.training.loop import Trainer
 from tasks.training.recipes import PRESETS, FineTune, Optimisation
 
 EPOCHS = 3

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flows.cli import main
-from tasks.data.demo import DemoSummary, make_demo
+from flows.command_line.app import main
+from tasks.demo.data_set import DemoSummary, make_demo
 
 
 @dataclass(frozen=True)

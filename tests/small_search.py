@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.data.demo import DemoSummary
+from tasks.demo.data_set import DemoSummary
 
 SPACE = """
 backbones: [efficientnet_lite0]

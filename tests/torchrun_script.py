@@ -9,9 +9,9 @@ import torch
 import torch.distributed as dist
 from disc_pictures import SIDE, Pictures, picture, sha256_of, table
 
-from tasks.data.images import Preprocessing
 from tasks.data.training_view import TrainingView
-from tasks.training.fit import train_member
+from tasks.images.settings import Preprocessing
+from tasks.training.member import fit_member
 from tasks.training.recipes import FineTune, Full, Optimisation, WeightsChoice
 
 SETTINGS = Optimisation(
@@ -33,10 +33,10 @@ TRAINED_NORMS = Full(
 
 def train_both(pictures: Pictures, view: TrainingView) -> dict[str, dict[str, torch.Tensor]]:
     """Weights after each recipe's training, in float32: what is left between one process and two is rounding."""
-    with mock.patch("tasks.training.compute._cpu_has_bfloat16", return_value=False):
+    with mock.patch("tasks.training.device._cpu_has_bfloat16", return_value=False):
         return {
             recipe.kind: dict(
-                train_member(view, pictures, ("no", "yes"), recipe, 0, device="cpu").network.state_dict()
+                fit_member(view, pictures, ("no", "yes"), recipe, 0, device="cpu").network.state_dict()
             )
             for recipe in (FINE_TUNE, TRAINED_NORMS)
         }

@@ -16,10 +16,10 @@ import onnxruntime
 from deployments.endpoint.measures import Measures
 from deployments.endpoint.served_model import ServedModel, copy_version, local_version, open_copy, prune
 from deployments.endpoint.settings import ServeSettings
-from tasks.data.fetch import default_cache_root
-from tasks.data.workspace import Workspace
 from tasks.errors import LightboxError, RegistryError, WorkspaceError
 from tasks.models.registry import Registry
+from tasks.stores.fetch import default_cache_root
+from tasks.stores.workspace import Workspace
 
 Deployment = Literal["champion", "challenger"]
 DEPLOYMENTS: Final[tuple[Deployment, ...]] = get_args(Deployment)

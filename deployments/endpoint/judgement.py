@@ -13,7 +13,7 @@ from deployments.endpoint.measures import Measures
 from deployments.endpoint.overlay import overlay
 from deployments.endpoint.refusal import Refusal
 from deployments.endpoint.served_model import ServedModel
-from tasks.data.images import ImageRejected
+from tasks.images.decode import ImageRejected
 from tasks.models.bundle import Prediction
 
 

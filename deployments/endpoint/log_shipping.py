@@ -17,8 +17,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.data.workspace import Workspace
 from tasks.errors import LightboxError
+from tasks.stores.workspace import Workspace
 
 SCHEMA: Final = pa.schema(
     [

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deployments.endpoint.served_model import ServedModel
-from tasks.data.images import Decoded, prepare
+from tasks.images.decode import Decoded, prepare
 from tasks.models.overlay import evidence, overlaid
 
 SHOWN_PX: Final = 448

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.data.images import Decoded, decode, prepare
-from tasks.data.workspace import Workspace
 from tasks.errors import BundleError
+from tasks.images.decode import Decoded, decode, prepare
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.inference import probabilities
 from tasks.models.manifest import BUNDLE_FILE, GRAPH_FILE, WEIGHTS_FILE, BundleManifest, read_manifest
+from tasks.stores.workspace import Workspace
 
 _GATHER_SECONDS: Final = 0.002
 _MOST_TOGETHER: Final = 16

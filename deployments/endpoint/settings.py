@@ -4,16 +4,13 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tasks.models.manifest import ModelName
+from tasks.record import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Limits(_Frozen):
+class Limits(Frozen):
     """Where a request, or the sum of them, is too much."""
 
     max_body_mib: int = Field(default=32, ge=1, le=1024, description="Largest body of a request, MiB.")
@@ -47,7 +44,7 @@ class Limits(_Frozen):
         return self
 
 
-class LogSettings(_Frozen):
+class LogSettings(Frozen):
     """What is kept of the predictions."""
 
     sampling: float = Field(default=1.0, ge=0, le=1, description="Share of the predictions that is logged.")
@@ -60,7 +57,7 @@ class LogSettings(_Frozen):
     )
 
 
-class ServeSettings(_Frozen):
+class ServeSettings(Frozen):
     """Everything `serve` needs."""
 
     workspace: str = Field(min_length=1, description="Folder or fsspec URL of the workspace.")

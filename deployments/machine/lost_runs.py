@@ -8,11 +8,12 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from deployments.machine.machine import Machine
 from deployments.machine.prefect_api import ask_prefect, workers_of
 from deployments.machine.processes import processes_of
+from tasks.record import Frozen
 
 MOST_ATTEMPTS: Final = 3
 """A run that was lost so often is the cause of it, such as by taking all memory."""
@@ -23,10 +24,8 @@ STARTING: Final = timedelta(minutes=2)
 _TAKEN: Final = ("PENDING", "RUNNING", "CANCELLING")
 
 
-class LostRun(BaseModel):
+class LostRun(Frozen):
     """A run that no process works on, and what becomes of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(description="Its id.")
     name: str = Field(description="Its name.")

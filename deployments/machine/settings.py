@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Final, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from tasks.data.demo_plan import N_NO, N_YES
+from tasks.demo.plan import N_NO, N_YES
 from tasks.errors import ConfigError
 from tasks.models.manifest import ModelName
+from tasks.record import Frozen
 
 HOME: Final = "LIGHTBOX_HOME"
 SETTINGS_FILE: Final = "settings.yaml"
@@ -17,11 +18,7 @@ MAX_SOCKET_PATH: Final = 100
 """Characters that the path of a unix socket may have on every system."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Ports(_Frozen):
+class Ports(Frozen):
     """Where the parts listen, on this machine only."""
 
     prefect: int = Field(default=4200, ge=1024, le=65_535, description="Prefect's API and UI.")
@@ -36,14 +33,14 @@ class Ports(_Frozen):
         return self
 
 
-class Demo(_Frozen):
+class Demo(Frozen):
     """How many demo images are made."""
 
     without_lesion: int = Field(default=N_NO, ge=12, le=10_000, description="Images in the class no.")
     with_lesion: int = Field(default=N_YES, ge=12, le=10_000, description="Images in the class yes.")
 
 
-class MachineSettings(_Frozen):
+class MachineSettings(Frozen):
     """Everything that may be set."""
 
     ports: Ports = Field(default=Ports(), description="Where the parts listen, on this machine only.")
@@ -89,12 +86,12 @@ def read_settings(folder: Path) -> MachineSettings:
         raise ConfigError(f"{file}: {field}: {first['msg']}", cure="correct the field") from error
 
 
-def _with_comments(settings: _Frozen, indent: str = "") -> str:
+def _with_comments(settings: Frozen, indent: str = "") -> str:
     lines = []
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         said = f"{indent}{name}:"
-        if isinstance(value, _Frozen):
+        if isinstance(value, Frozen):
             lines += [f"{said} # {field.description}", _with_comments(value, indent + "  ").rstrip()]
         else:
             lines.append(f"{said} {yaml.safe_dump(value).split()[0]} # {field.description}")

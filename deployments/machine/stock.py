@@ -10,7 +10,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from deployments.machine.machine import Machine
 from deployments.machine.settings import Demo
-from tasks.data.demo import make_demo
+from tasks.demo.data_set import make_demo
 
 WORKSPACE: Final = "lightbox"
 SCANS: Final = "scans"

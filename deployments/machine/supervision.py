@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from supervisor.xmlrpc import Faults
 
 from deployments.machine.machine import REPOSITORY, Machine
+from tasks.compute.supervisord import ignoring, supervisord_at
 from tasks.errors import ConfigError
-from tasks.supervisord import ignoring, supervisord_at
 
 CONFIGURATION: Final = REPOSITORY / "infra" / "local" / "supervisord.conf"
 TAIL_BYTES: Final = 2000

@@ -100,7 +100,7 @@ resource collection 'Microsoft.Insights/dataCollectionRuleAssociations@2022-06-0
   properties: { dataCollectionRuleId: collectionRuleId }
 }
 
-// What the driver azure-vm needs, and not one action more (tasks/azure_vm.py).
+// What the driver azure-vm needs, and not one action more (tasks/compute/azure_vm.py).
 resource waker 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(resourceGroup().id, 'waker')
   properties: {

@@ -3,16 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from tasks.automl.space import (
-    Base,
-    SearchSpace,
-    proposed,
-    recipe_of,
-    starting_values,
-    within,
-)
+from tasks.automl.settings import Sampling, SearchSpace
+from tasks.automl.space import Base, proposed, recipe_of, starting_values, within
 from tasks.errors import TrainingError
 from tasks.training.recipes import FineTune
 
@@ -20,7 +14,6 @@ if TYPE_CHECKING:
     import optuna
 
 Key = TypeVar("Key")
-Sampling = Literal["tpe", "random"]
 
 STARTUP_TRIALS = 6
 """Random proposals before the Parzen estimator has enough to go by; all folds draw the same ones."""

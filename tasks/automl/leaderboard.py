@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from tasks.automl.objective import Objective
+from tasks.automl.tried import CurvePoint
 from tasks.automl.units import Answers
 from tasks.evaluation import intervals
-from tasks.evaluation.tried import CurvePoint
 
 PAIRED_RESAMPLES = 100
 """Of the bootstrap of a difference: a standard error to a tenth of itself."""

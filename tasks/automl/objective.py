@@ -4,7 +4,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tasks.record import Frozen
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -12,10 +14,8 @@ Ints = NDArray[np.int64]
 MetricName = Literal["auc", "recall_at_specificity", "balanced_accuracy", "f_beta", "log_loss"]
 
 
-class Objective(BaseModel):
+class Objective(Frozen):
     """The figure by which recipes are compared."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     metric: MetricName = Field(
         default="auc",

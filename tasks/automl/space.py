@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from tasks.data.images import Preprocessing
+from tasks.automl.settings import Augmentation, Range, SearchSpace
 from tasks.errors import ConfigError
+from tasks.images.settings import Preprocessing
 from tasks.training.backbones import BACKBONES, BackboneName
 from tasks.training.recipes import FineTune, Probe
 from tasks.training.transforms import NO_TRANSFORMS, ColorJitter, RandomAffine, RandomTransforms
@@ -17,67 +18,6 @@ from tasks.training.weights import available_weights
 
 if TYPE_CHECKING:
     import optuna
-
-Augmentation = Literal["recipe", "light", "strong"]
-"""Random views: as in the preset's recipe, with changes of half, or of twice, the size."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Range(_Frozen):
-    """A range of a number, searched on a logarithmic scale."""
-
-    low: float = Field(gt=0, description="Least value.")
-    high: float = Field(gt=0, description="Greatest value.")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low {self.low} is above high {self.high}")
-        return self
-
-
-class SearchSpace(_Frozen):
-    """What may be tried. A list with one value fixes it."""
-
-    backbones: tuple[BackboneName, ...] | None = Field(
-        None,
-        min_length=1,
-        description="Pretrained networks. Left out: all whose weights are on this machine.",
-    )
-    sizes_px: tuple[int, ...] | None = Field(
-        None,
-        min_length=1,
-        description="Sides of the square that a network is given. Left out: each backbone's own.",
-    )
-    fit: tuple[Literal["letterbox", "squash", "center_crop"], ...] = Field(
-        ("letterbox", "squash"), min_length=1, description="How an image becomes a square."
-    )
-    crop_to_content: tuple[bool, ...] = Field(
-        (True, False), min_length=1, description="Whether flat borders and frames are cut away first."
-    )
-    kinds: tuple[Literal["probe", "fine_tune"], ...] = Field(
-        ("probe", "fine_tune"), min_length=1, description="What may be chosen: a linear head, or fine-tuning."
-    )
-    more_frozen_stages: tuple[int, ...] = Field(
-        (0, 1), min_length=1, description="Stages kept as pretrained, beyond the early ones of a backbone."
-    )
-    learning_rate: Range = Field(Range(low=1e-4, high=1e-3), description="Highest learning rate.")
-    weight_decay: Range = Field(Range(low=1e-3, high=1e-1), description="Weight decay.")
-    label_smoothing: tuple[float, ...] = Field(
-        (0.0, 0.05, 0.1), min_length=1, description="Share of a label spread over all classes."
-    )
-    class_weights: tuple[Literal["none", "sqrt", "balanced"], ...] = Field(
-        ("balanced",), min_length=1, description="Weight of a class in the loss."
-    )
-    augmentation: tuple[Augmentation, ...] = Field(
-        ("recipe",), min_length=1, description="Strength of the random views."
-    )
-    epochs: tuple[int, ...] | None = Field(
-        None, min_length=1, description="Passes over the images. Left out: the preset's."
-    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.training_view import Protocol
+from tasks.data.settings import Protocol
 from tasks.errors import LeakageError
 
 Unit = frozenset[int]

@@ -10,10 +10,11 @@ from typing import Final
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tasks.data.images import RejectReason
 from tasks.errors import WorkspaceError
+from tasks.images.decode import RejectReason
+from tasks.record import Frozen
 
 CATALOGUE_COLUMNS: Final = {
     "path": "str",
@@ -39,10 +40,8 @@ CATALOGUE_COLUMNS: Final = {
 REJECT_COLUMNS: Final = {"path": "str", "sha256": "str", "reason": "str", "detail": "str"}
 
 
-class CatalogueSummary(BaseModel):
+class CatalogueSummary(Frozen):
     """What a catalogue holds, in figures."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: int = Field(description="Usable labelled files.")
     contents: int = Field(description="Distinct files by SHA-256.")

@@ -10,33 +10,17 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.duplicates import group_by_pairs, pairs_by_key
+from tasks.copies.content import Content
+from tasks.copies.duplicates import group_by_pairs, pairs_by_key
 from tasks.errors import ConfigError, WorkspaceError
 
 LEDGER_SCHEMA_VERSION: Final = 1
 _COLUMNS: Final = ("sha256", "pixel_sha256", "dhash", "keys", "group", "fold")
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """One distinct file content, wherever and however often it stands in the store.
-
-    `dhash` is hexadecimal. `keys` are given group keys (a patient, a study), as `hashed_key` makes them.
-    `label` is None when the content has no label that can be learnt: a conflict, or content of earlier runs
-    that is gone.
-    """
-
-    sha256: str
-    pixel_sha256: str
-    dhash: str
-    keys: tuple[str, ...] = ()
-    label: str | None = None
-    split: Literal["train", "test"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 from collections.abc import Collection
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tasks.record import Frozen
 
 
-class Leak(BaseModel):
+class Leak(Frozen):
     """How far the given training images give the test images away. Files that are not test files are training."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     test_files: int = Field(ge=0, description="Usable test files.")
     images_on_both_sides: int = Field(

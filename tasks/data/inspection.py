@@ -11,11 +11,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
+from pyarrow.lib import ArrowException
 
-from tasks.data.duplicates import dhash
-from tasks.data.images import DecodeLimits, ImageRejected, RejectReason, decode
-from tasks.data.pool import map_in_order
-from tasks.data.progress import Progress, silent
+from tasks.copies.duplicates import dhash
+from tasks.images.decode import ImageRejected, RejectReason, decode
+from tasks.images.settings import DecodeLimits
+from tasks.record import digest_of
+from tasks.stores.workspace import Workspace
+from tasks.work.pool import map_in_order
+from tasks.work.progress import Progress, silent
+
+CHECK_THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +187,30 @@ def _values(facts: Inspection) -> tuple[object, ...]:
 
 
 _NOTHING: Final = Inspection("", "", 0, 0, "", False, "", 0.0, 0.0)
+
+
+def inspected_files(
+    workspace: Workspace,
+    files: Sequence[ImageFile],
+    read: Callable[[str], bytes],
+    limits: DecodeLimits,
+    progress: Progress = silent,
+) -> InspectedImages:
+    """Look at each content that no earlier run with the same limits looked at."""
+    folder = f"cache/inspections/{digest_of([limits.model_dump(mode='json'), FACTS])[:16]}"
+    wanted = {file.sha256 for file in files}
+    known: dict[str, Inspection | Rejection] = {}
+    for path in workspace.list(folder):
+        try:
+            kept = inspections_from_parquet(workspace.read(path))
+        except (ArrowException, OSError, ValueError):
+            workspace.delete(path)  # damaged: what it held is looked at again
+            continue
+        known.update((sha256, found) for sha256, found in kept.items() if sha256 in wanted)
+
+    def keep(found: Mapping[str, Inspection | Rejection]) -> None:
+        workspace.write(f"{folder}/{digest_of(sorted(found))[:32]}.parquet", inspections_to_parquet(found))
+
+    return inspect_images(
+        files, read, limits, known=known, keep=keep, threads=CHECK_THREADS, progress=progress
+    )

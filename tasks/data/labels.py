@@ -4,9 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.data.datastore import Blob, Datastore
-from tasks.data.manifest import ManifestRow, Split, read_manifest
+from tasks.data.label_table import ManifestRow, Split, read_manifest
 from tasks.errors import ManifestMismatch
+from tasks.stores.datastore import Blob, Datastore
+
+LISTING_COLUMNS = ["path", "sha256", "size_bytes", "label", "group", "split"]
+IN_BOTH = "in_both"
+"""A further column of a listing: whether the content was given to training and to test."""
+GIVEN = "given"
+"""And the label that came with the image, whatever people decided later."""
+UNLABELLED_BECAUSE = "unlabelled_because"
+"""And why it has no label, where it has none."""
+
 
 __all__ = ["LabelledBlob", "Split", "label_blobs"]
 

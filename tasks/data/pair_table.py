@@ -6,10 +6,11 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from tasks.copies.content import Content
+from tasks.copies.duplicates import hash_distances, pairs_by_key
+from tasks.copies.near_copies import CopyIndex, hashes_of
+from tasks.copies.settings import NearCopyRule
 from tasks.data.catalogue_table import typed
-from tasks.data.duplicates import hash_distances, pairs_by_key
-from tasks.data.folds import Content
-from tasks.data.near_copies import CopyIndex, NearCopyRule, hashes_of
 
 NEAR_PAIR_COLUMNS: Final = {
     "sha256_a": "str",
@@ -23,7 +24,7 @@ NEAR_PAIR_COLUMNS: Final = {
 }
 """Two different contents that count as copies, `sha256_a` the smaller digest. `by` is the first that holds of
 "pixels" (equal pixels), "hash" (found by it), "features" (found by them) and "key" (a given group). `hash_distance`
-is in bits of 256; `cosine` of standardised deep features and `alignment` (see `tasks.data.alignment`) are at most 1,
+is in bits of 256; `cosine` of standardised deep features and `alignment` (see `tasks.copies.alignment`) are at most 1,
 missing where unknown."""
 
 

@@ -6,17 +6,15 @@ leaving something out. There is no third way, and each is checked when it is mad
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from tasks.data.catalogue_table import CatalogueTable
+from tasks.data.settings import Protocol
 from tasks.errors import ConfigError, DataSetUnusable, LeakageError
-
-Protocol = Literal["cross_validation", "holdout", "given_split"]
-"""How images are kept apart for evaluation."""
 
 _LEAST_FOLDS = {"cross_validation": 2, "holdout": 3, "given_split": 3}
 

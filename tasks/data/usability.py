@@ -3,11 +3,9 @@
 from typing import Final
 
 from tasks.data.catalogue_table import CatalogueTable
-from tasks.data.images import RejectReason
+from tasks.data.settings import ABSURD_GROUP
 from tasks.errors import ConfigError, DataSetUnusable, TooManyRejects
-
-ABSURD_GROUP: Final = 200
-"""Contents up to which a group of copies may be any share of a data set."""
+from tasks.images.decode import RejectReason
 
 _NAMED: Final = 5
 

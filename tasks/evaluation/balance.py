@@ -1,7 +1,9 @@
 """Class balance: how many images and independent groups each class has, and what follows from it."""
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tasks.record import Frozen
 
 FEW_GROUPS = 20
 """Groups of a class below which its recall is too unsure to judge by: all of 20 found leaves 84 to 100 % (Wilson)."""
@@ -12,20 +14,16 @@ HIGH_RATIO = 10.0
 _MOST_NAMED = 5
 
 
-class ClassSize(BaseModel):
+class ClassSize(Frozen):
     """What there is of one class."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="The class.")
     images: int = Field(ge=0, description="Usable files.")
     groups: int = Field(ge=0, description="Independent groups of copies, or patients.")
 
 
-class ClassBalance(BaseModel):
+class ClassBalance(Frozen):
     """All classes, and how unequal they are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     classes: tuple[ClassSize, ...] = Field(description="By name.")
     ratio: float = Field(ge=1, description="Images of the largest class for one of the smallest.")

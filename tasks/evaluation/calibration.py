@@ -2,21 +2,22 @@
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from tasks.errors import DataSetUnusable
 from tasks.evaluation.intervals import Estimate, Floats, proportion
+from tasks.record import Frozen
 
 TEMPERATURE_RANGE = (0.05, 20.0)
 N_BINS = 10
 
 
-class ReliabilityPoint(BaseModel):
+class ReliabilityPoint(Frozen):
     """One bin of the reliability diagram: what was said against what was so."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     predicted: float = Field(ge=0, le=1, description="Mean predicted probability in the bin.")
     observed: Estimate = Field(description="Share of positive images in the bin.")

@@ -2,19 +2,20 @@
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from scipy.stats import binomtest
 
 from tasks.errors import DataSetUnusable
 from tasks.evaluation import intervals
 from tasks.evaluation.delong import auc_difference_test
 from tasks.evaluation.intervals import Estimate, Floats, Ints, Ranking
+from tasks.record import Frozen
 
 
-class SideFigures(BaseModel):
+class SideFigures(Frozen):
     """Figures of one model on the common images."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     auc: float | None = Field(description="Area under the ROC curve (macro without a positive class).")
     recall: float | None = Field(description="Recall at the model's own threshold.")
@@ -22,10 +23,10 @@ class SideFigures(BaseModel):
     errors: int = Field(ge=0, description="Images predicted wrongly.")
 
 
-class Comparison(BaseModel):
+class Comparison(Frozen):
     """Paired differences, challenger minus champion, with intervals that know the images are the same."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     champion_version: str = Field(description="Version that is served now.")
     n: int = Field(ge=0, description="Common images that neither saw.")

@@ -2,44 +2,17 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
-
-Side = Literal["lower bound", "value"]
-
-
-class GateSettings(BaseModel):
-    """What a model must show before it is served."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_recall: float = Field(default=0.85, ge=0, le=1, description="Recall that must be reached.")
-    on: Side = Field(
-        default="lower bound",
-        description="What is compared with the bar and the margin: the lower end of the 95 % interval, so "
-        "that noise does not promote, or the figure itself.",
-    )
-    margin: float = Field(
-        default=0.0,
-        ge=0,
-        le=0.5,
-        description="AUC by which a challenger must exceed the champion; equal is a tie.",
-    )
-    max_recall_loss: float = Field(
-        default=0.02, ge=0, le=1, description="Recall that a challenger may lose against the champion."
-    )
-    min_common_images: int = Field(
-        default=50, ge=1, description="Unseen images in common below which no comparison is made."
-    )
+from tasks.evaluation.settings import GateSettings
+from tasks.record import Frozen
 
 
-class Decision(BaseModel):
+class Decision(Frozen):
     """Whether the model is served from now on, and why."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Literal["promoted", "refused"] = Field(description="Whether the model becomes the champion.")
     reasons: list[str] = Field(min_length=1, description="Every check, in words, passed or not.")

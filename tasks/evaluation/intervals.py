@@ -17,9 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from scipy.optimize import brentq
 from scipy.stats import norm
+
+from tasks.record import Frozen
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -38,14 +40,14 @@ _PRIOR_IMAGES = 10.0
 _BLOCK_ELEMENTS = 4_000_000
 
 
-class Estimate(BaseModel):
+class Estimate(Frozen):
     """A figure, its 95 % interval and the number of images that it rests on.
 
     `value` is None when the figure is undefined, `lower` and `upper` when no interval can be given; `reason`
     then says why. NaN never stands in either.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     value: float | None = Field(description="The figure itself.")
     lower: float | None = Field(default=None, description="Lower end of the 95 % interval.")

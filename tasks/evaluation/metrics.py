@@ -9,12 +9,13 @@ from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from tasks.errors import DataSetUnusable
 from tasks.evaluation import intervals
 from tasks.evaluation.calibration import expected_calibration_error
 from tasks.evaluation.intervals import Estimate, Floats, Ints, Ranking
+from tasks.record import Frozen
 
 __all__ = ["ClassFigures", "Estimate", "Evaluation", "MacroFigures", "Protocol", "evaluate"]
 
@@ -29,8 +30,8 @@ _MOST_ELEMENTS = 400_000_000
 _PROBABILITY_FLOOR = 1e-7
 
 
-class _Figures(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class _Figures(Frozen):
+    model_config = ConfigDict(allow_inf_nan=False)
 
     recall: Estimate = Field(description="Share of the class's images that were found (sensitivity).")
     specificity: Estimate = Field(description="Share of all other images that raised no alarm.")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
 
-from tasks.data.training_view import Protocol
+from tasks.data.settings import Protocol
 from tasks.errors import DataSetUnusable, LeakageError
 from tasks.evaluation.calibration import fit_temperature
 from tasks.evaluation.threshold import choose_threshold

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import evaluate
+from tasks.record import Frozen
 
 WARN_ABOVE = 0.6
 """AUC that the lower bound of a fact must pass for a warning: surely more than chance, and more than a trifle."""
@@ -34,10 +35,8 @@ _RANGE_WEIGHT = 0.3
 Floats = npt.NDArray[np.float64]
 
 
-class Shortcut(BaseModel):
+class Shortcut(Frozen):
     """How well one trivial fact predicts the label."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fact: str = Field(description="The fact in words.")
     auc: Estimate = Field(

@@ -5,10 +5,11 @@ An image is called positive when its probability is at least the threshold.
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from tasks.errors import DataSetUnusable
 from tasks.evaluation.intervals import Estimate, proportion
+from tasks.record import Frozen
 
 RECALL_TARGET = 0.95
 
@@ -18,10 +19,10 @@ _GAP_MARGIN = 0.25
 _TIE = 1e-9
 
 
-class OperatingPoint(BaseModel):
+class OperatingPoint(Frozen):
     """What one threshold would mean in practice."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     threshold: float = Field(ge=0, le=1, description="Positive at or above this probability.")
     recall: Estimate = Field(description="Share of positive images found.")

@@ -5,15 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.labelling.consensus import Verdict
+from tasks.record import Frozen
 
 
-class Agreement(BaseModel):
+class Agreement(Frozen):
     """Agreement of the people who looked at the same images; reviews are left out."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["cohen", "fleiss"] | None = Field(
         description="Cohen's kappa with two people, else Fleiss'."

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.data.grouped_splits import grouped_splits
 from tasks.evaluation.intervals import wilson
+from tasks.record import Frozen
 
 LEAST_LABELS: Final = 10
 """Labels of each class from which on it may suggest."""
@@ -32,10 +33,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-class AssistanceFigures(BaseModel):
+class AssistanceFigures(Frozen):
     """What the machine knows and how good it was on labels that it had not seen."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = Field(
         description="Its version: the same labels give the same one. None: no model yet."

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.feature_scale import FeatureScale
+from tasks.copies.feature_scale import FeatureScale
 
 BATCH: Final = 20
 """Images chosen together."""

@@ -5,34 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
 from tasks.labelling.decision import Decision
+from tasks.labelling.settings import AgreementRule
 
 State = Literal["labelled", "rejected", "disputed", "skipped", "open"]
 SETTLED: Final = frozenset[State]({"labelled", "rejected"})
-
-
-class AgreementRule(BaseModel):
-    """How many people look at an image, and when they agree."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_labellers: int = Field(default=1, ge=1, le=20, description="People who look at each image.")
-    max_labellers: int = Field(
-        default=1,
-        ge=1,
-        le=20,
-        description="Without a majority further people are asked, up to so many; then a review decides.",
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "AgreementRule":
-        if self.max_labellers < self.min_labellers:
-            raise ValueError(
-                f"max_labellers {self.max_labellers} is below min_labellers {self.min_labellers}"
-            )
-        return self
 
 
 @dataclass(frozen=True)

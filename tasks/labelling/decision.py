@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from tasks.data.pool import map_in_order
-from tasks.data.workspace import Workspace
 from tasks.errors import WorkspaceError
+from tasks.record import Frozen
+from tasks.stores.workspace import Workspace
+from tasks.work.pool import map_in_order
 
 DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 """A SHA-256, hexadecimal."""
@@ -18,10 +19,8 @@ Answer = Literal["label", "reject", "skip"]
 THREADS: Final = 8
 
 
-class Decision(BaseModel):
+class Decision(Frozen):
     """One answer to one image, by its content."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(min_length=1, description="Its name: the same one met again counts once.")
     sha256: str = Field(pattern=rf"^{DIGEST.pattern}$", description="Digest of the image file's bytes.")

@@ -5,9 +5,10 @@ from typing import Final
 
 from PIL import Image
 
-from tasks.data.connection import connect
-from tasks.data.images import DecodeLimits, decode
 from tasks.errors import LabellingError
+from tasks.images.decode import decode
+from tasks.images.settings import DecodeLimits
+from tasks.stores.connection import connect
 
 BROWSER_KINDS: Final = {"JPEG": "jpg", "PNG": "png", "GIF": "gif", "WEBP": "webp", "BMP": "bmp"}
 """Pillow's names of the kinds that every browser shows, and their file extensions."""
@@ -37,7 +38,7 @@ class Links:
     """
 
     def __init__(self, url: str, options: dict[str, object] | None, hours: float) -> None:
-        from tasks.data.object_files import ObjectFiles
+        from tasks.stores.object_files import ObjectFiles
 
         files = connect(url, options).files
         if not isinstance(files, ObjectFiles):

@@ -3,19 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.evaluation.intervals import wilson
 from tasks.labelling.agreement import Agreement, agreement
 from tasks.labelling.consensus import SETTLED, Verdict
 from tasks.labelling.decision import Decision
+from tasks.record import Frozen
 
 
-class _Figures(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PersonFigures(_Figures):
+class PersonFigures(Frozen):
     """What one person did."""
 
     name: str = Field(description="Who.")
@@ -27,7 +24,7 @@ class PersonFigures(_Figures):
     median_seconds: float | None = Field(description="Time an answer took, where it is known.")
 
 
-class SuggestionFigures(_Figures):
+class SuggestionFigures(Frozen):
     """How the machine's suggestions fared with people, who saw them: agreement flatters where people just confirm."""
 
     judged: int = Field(ge=0, description="Suggested images that people settled since.")
@@ -35,7 +32,7 @@ class SuggestionFigures(_Figures):
     lower: float | None = Field(description="Lower end of the share's 95 % interval.")
 
 
-class LabellingProgress(_Figures):
+class LabellingProgress(Frozen):
     """A labelling in figures. An image is a distinct content."""
 
     asked: int = Field(ge=0, description="Images that people are or were asked about.")

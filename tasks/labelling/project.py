@@ -1,89 +1,24 @@
 """A labelling project: its settings, what is remembered of it, and the page that people label on."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final
 from xml.sax.saxutils import quoteattr
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from tasks.data.workspace import VersionedDocument, Workspace
 from tasks.errors import LabellingError
-from tasks.labelling.consensus import AgreementRule
+from tasks.labelling.settings import LabellingSettings
+from tasks.record import Frozen
+from tasks.stores.workspace import VersionedDocument, Workspace
 
 REJECTED: Final = "__rejected__"
 """What Label Studio keeps as the answer that an image is not usable."""
 
 HOT_KEYS: Final = 9
 
-DEFAULT_INSTRUCTIONS: Final = (
-    "Look at the image and press the key beside its class, then submit. "
-    "Press 0 when it is not usable: not such an image at all, or damaged. Skip it when you cannot tell. "
-    "Where a class is chosen already, that is the machine's suggestion: correct it when it is wrong."
-)
 
-
-class LabellingSettings(BaseModel):
-    """How a data set is labelled."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    classes: tuple[str, ...] = Field(
-        default=(), max_length=1000, description="Class names. Left out: those that the data have already."
-    )
-    url: str = Field(
-        default="http://127.0.0.1:8080",
-        pattern=r"^https?://[^\s?#@]+$",
-        description="Where Label Studio answers. Its token comes from the environment or a block, never from here.",
-    )
-    token_block: str | None = Field(
-        default=None,
-        description="Lightbox Label Studio block with the token; else LIGHTBOX_LABEL_STUDIO_TOKEN.",
-    )
-    agreement: AgreementRule = Field(
-        default=AgreementRule(), description="How many people, and when they agree."
-    )
-    instructions: str = Field(
-        default=DEFAULT_INSTRUCTIONS, max_length=10_000, description="What people read before they begin."
-    )
-    assist: bool = Field(
-        default=True, description="Whether a model suggests labels and chooses what is asked next."
-    )
-    precision: float = Field(
-        default=0.95,
-        gt=0.5,
-        lt=1,
-        description="A suggestion is shown when those as sure as it were right so often on held-out labels.",
-    )
-    queue_images: int = Field(
-        default=200,
-        ge=1,
-        le=100_000,
-        description="Unanswered images that stand in Label Studio at once; the rest is chosen at a later sync.",
-    )
-    images_by: Literal["upload", "link"] = Field(
-        default="upload",
-        description="upload: copies in Label Studio, behind its login. link: signed links into the image store, made "
-        "anew by each sync (Azure, S3, Google).",
-    )
-    link_hours: float = Field(default=24, gt=0, le=168, description="How long a signed link is valid.")
-    suspects: bool = Field(default=True, description="Ask again about labels that the last report doubts.")
-    low_confidence: float = Field(
-        default=0.7,
-        ge=0,
-        le=1,
-        description="Ask about images of the endpoint's log whose probability was below; 0: about none.",
-    )
-    retrain_after: int = Field(
-        default=50,
-        ge=1,
-        description="So many newly settled labels call for a retraining, by a Prefect event.",
-    )
-
-
-class ProjectState(BaseModel):
+class ProjectState(Frozen):
     """What is remembered between two syncs; never a secret."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     settings: LabellingSettings = Field(description="How it is labelled.")
     images: dict[str, str | None] = Field(description="Where the images are: url, block and manifest.")

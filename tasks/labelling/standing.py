@@ -5,19 +5,19 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tasks.data.workspace import Workspace
 from tasks.labelling.agreement import Agreement, agreement
-from tasks.labelling.consensus import AgreementRule, Verdict, verdicts
+from tasks.labelling.consensus import Verdict, verdicts
 from tasks.labelling.decision import Decision, DecisionStore
 from tasks.labelling.project import ProjectDocument
+from tasks.labelling.settings import AgreementRule
+from tasks.record import Frozen
+from tasks.stores.workspace import Workspace
 
 
-class LabelledByPeople(BaseModel):
+class LabelledByPeople(Frozen):
     """What people have decided of a data set, in figures."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     labelled: int = Field(ge=0, description="Contents with a label that people gave.")
     rejected: int = Field(ge=0, description="Contents that people found not usable.")

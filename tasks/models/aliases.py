@@ -2,19 +2,20 @@
 
 from typing import Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from tasks.models.manifest import timestamp
+from tasks.record import Frozen
 
 Alias = Literal["champion", "challenger"]
 Action = Literal["promote", "rollback"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+class _Document(Frozen):
+    model_config = ConfigDict(populate_by_name=True)
 
 
-class AliasChange(_Frozen):
+class AliasChange(_Document):
     """One line of the history."""
 
     time: AwareDatetime
@@ -25,7 +26,7 @@ class AliasChange(_Frozen):
     reasons: tuple[str, ...] = Field(description="Why, in words.")
 
 
-class Aliases(_Frozen):
+class Aliases(_Document):
     """The aliases of one model with their history."""
 
     schema_version: Literal[1] = 1

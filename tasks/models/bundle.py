@@ -15,11 +15,9 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.fetch import default_cache_root
-from tasks.data.images import ImageRejected, Preprocessing, RejectReason, decode, prepare
-from tasks.data.progress import Progress, silent
-from tasks.data.workspace import Workspace
 from tasks.errors import BundleError
+from tasks.images.decode import ImageRejected, RejectReason, decode, prepare
+from tasks.images.settings import Preprocessing
 from tasks.models.bundle_files import BundleFiles
 from tasks.models.inference import Graph, available_cpus, probabilities
 from tasks.models.manifest import (
@@ -31,6 +29,9 @@ from tasks.models.manifest import (
 )
 from tasks.models.runtimes import Precision, faster_runtime
 from tasks.models.training_images import TrainingImages
+from tasks.stores.fetch import default_cache_root
+from tasks.stores.workspace import Workspace
+from tasks.work.progress import Progress, silent
 
 __all__ = ["Bundle", "Prediction", "Rejected", "load_bundle", "probabilities"]
 

@@ -4,9 +4,9 @@ import hashlib
 from pathlib import Path
 from uuid import uuid4
 
-from tasks.data.workspace import Workspace
 from tasks.errors import BundleError, WorkspaceError
 from tasks.models.manifest import BUNDLE_FILE, read_manifest, sha256_of
+from tasks.stores.workspace import Workspace
 
 
 class BundleFiles:

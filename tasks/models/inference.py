@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.progress import Progress, silent
 from tasks.models.runtimes import OnnxRuntime, OpenVino, Precision, Runtime
+from tasks.work.progress import Progress, silent
 
 ACTIVATION_MAP: Final = "activation_map"
 """The graphs' optional output: how much each place speaks for each class, float32 (N, C, h, w)."""

@@ -15,16 +15,15 @@ from uuid import uuid4
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     ValidationError,
     model_validator,
 )
 
-from tasks.data.images import DecodeLimits, Preprocessing
 from tasks.errors import BundleError
+from tasks.images.settings import DecodeLimits, Preprocessing
+from tasks.record import Frozen
 
 SCHEMA_VERSION: Final = 2
 BUNDLE_FILE: Final = "bundle.json"
@@ -67,11 +66,7 @@ FileName = Annotated[str, AfterValidator(_checked_file)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PretrainedWeights(_Frozen):
+class PretrainedWeights(Frozen):
     """Where the network began."""
 
     source: str = Field(
@@ -81,7 +76,7 @@ class PretrainedWeights(_Frozen):
     licence: str | None = Field(description="Licence of the weights.")
 
 
-class Member(_Frozen):
+class Member(Frozen):
     """A network of the bundle with what it never saw."""
 
     index: int = Field(ge=0, description="Number of the member, from 0.")
@@ -94,7 +89,7 @@ class Member(_Frozen):
     )
 
 
-class FasterPrecision(_Frozen):
+class FasterPrecision(Frozen):
     """How the graphs do in bfloat16, on the very images and thresholds of the evaluation in float32."""
 
     precision: Literal["bfloat16"] = "bfloat16"
@@ -107,7 +102,7 @@ class FasterPrecision(_Frozen):
     accepted: bool = Field(description="Whether the figures are kept, so that an endpoint may use it.")
 
 
-class FoldRule(_Frozen):
+class FoldRule(Frozen):
     """Temperature and threshold that were chosen without the images of a fold."""
 
     fold: int = Field(ge=0, description="The fold that may be judged by it.")
@@ -115,7 +110,7 @@ class FoldRule(_Frozen):
     threshold: float | None = Field(ge=0, le=1, description="As the served one; None names the likeliest.")
 
 
-class BundleFacts(_Frozen):
+class BundleFacts(Frozen):
     """What is known before the graphs are written; backbone, recipe, preprocessing and views are those served."""
 
     name: ModelName = Field(description="The model's name in the registry.")

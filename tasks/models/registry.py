@@ -13,10 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from tasks.data.progress import Progress, silent
-from tasks.data.workspace import VersionedDocument, Workspace
 from tasks.errors import BundleError, RegistryError, WorkspaceError
 from tasks.models.aliases import Alias, AliasChange, Aliases
 from tasks.models.manifest import (
@@ -28,16 +26,17 @@ from tasks.models.manifest import (
     sha256_of,
     timestamp,
 )
+from tasks.record import Frozen
+from tasks.stores.workspace import VersionedDocument, Workspace
+from tasks.work.progress import Progress, silent
 
 ROOT: Final = "models"
 _VERSION: Final = re.compile(r"v([1-9][0-9]*)")
 _ANY: Final = "any"
 
 
-class Version(BaseModel):
+class Version(Frozen):
     """A published version, as lists show it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     version: str

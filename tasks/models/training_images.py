@@ -4,18 +4,17 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from tasks.errors import BundleError
+from tasks.record import Frozen
 
 
-class TrainingImage(BaseModel):
+class TrainingImage(Frozen):
     """One image content that at least one member learnt from.
 
     An image that only stopped a training early or chose among its epochs counts as learnt from.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: str = Field(description="SHA-256 of the image's bytes.")
     group: str = Field(description="Its group (copies, patient) when it was trained on.")
@@ -23,10 +22,8 @@ class TrainingImage(BaseModel):
     members: tuple[int, ...] = Field(description="Members that had it in their training view, ascending.")
 
 
-class TrainingImages(BaseModel):
+class TrainingImages(Frozen):
     """The record of a bundle, `training_images.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
     images: tuple[TrainingImage, ...]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tasks.training.augment import training_views, view_keys
-from tasks.training.compute import Compute
+from tasks.training.device import Compute
 from tasks.training.network import Network
 from tasks.training.transforms import NO_TRANSFORMS, RandomTransforms
 
@@ -25,7 +25,7 @@ AS_IT_IS: Final = -1
 
 
 class Images(Protocol):
-    """Prepared images by digest (see `tasks.data.image_cache`)."""
+    """Prepared images by digest (see `tasks.images.image_cache`)."""
 
     def take(self, sha256s: Sequence[str]) -> NDArray[np.uint8]:
         """Uint8 (n, S, S, 3) RGB, in the order asked for."""

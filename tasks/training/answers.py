@@ -7,10 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.training.activations import AS_IT_IS, ActivationCache, Activations, Images
-from tasks.training.compute import compute_on
-from tasks.training.graph import VIEWS
+from tasks.training.device import compute_on
 from tasks.training.network import Network
-from tasks.training.recipes import TestView
+from tasks.training.recipes import VIEWS, TestView
 from tasks.training.transforms import NO_TRANSFORMS
 
 

@@ -7,7 +7,7 @@ cropped. They are kept as float16, which moves a cosine by less than 0.001.
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,22 +16,26 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from tasks.data.alignment import SIDE, thumbnail
-from tasks.data.feature_scale import ContentFeatures
-from tasks.data.images import Preprocessing
-from tasks.data.pool import map_in_order
-from tasks.data.progress import Progress, silent
-from tasks.data.row_file import RowFile, Rows
-from tasks.data.workspace import Workspace
+from tasks.copies.alignment import SIDE, thumbnail
+from tasks.copies.feature_scale import ContentFeatures
 from tasks.errors import WorkspaceError
+from tasks.images.decode import decode, prepare
+from tasks.images.settings import DecodeLimits, Preprocessing
+from tasks.stores.workspace import Workspace
 from tasks.training.activations import Images
 from tasks.training.backbones import BackboneName
 from tasks.training.network import Network, fold_batch_norm, spec_of
 from tasks.training.recipes import WeightsChoice
 from tasks.training.weights import build
+from tasks.work.pool import map_in_order
+from tasks.work.progress import Progress, silent
+from tasks.work.row_file import RowFile, Rows
 
 BATCH: Final = 4
 """Images computed at once, always: float32 early stages run fastest in small batches, which fit the cache."""
+
+DECODE_THREADS: Final = 4
+"""Pictures decoded at once."""
 
 SHARD: Final = 1024
 """Images in a file of the store; a killed run loses no finished file."""
@@ -48,6 +52,22 @@ def embedding_preprocessing(backbone: BackboneName = "efficientnet_lite0") -> Pr
 def made_by(backbone: BackboneName, weights_sha256: str | None) -> str:
     """All that the embeddings of an image depend on."""
     return f"{FORMAT} {backbone} {weights_sha256} {embedding_preprocessing(backbone).model_dump_json()}"
+
+
+class WholePictures:
+    """Pictures as the feature network wants them, decoded when they are asked for."""
+
+    def __init__(self, paths: dict[str, str], read: Callable[[str], bytes], limits: DecodeLimits) -> None:
+        self._paths, self._read, self._limits = paths, read, limits
+
+    def take(self, sha256s: Sequence[str]) -> NDArray[np.uint8]:
+        """Uint8 (n, S, S, 3) RGB, in the order asked for."""
+        return np.stack(list(map_in_order(self._picture, sha256s, DECODE_THREADS)))
+
+    def _picture(self, sha256: str) -> NDArray[np.uint8]:
+        return prepare(
+            decode(self._read(self._paths[sha256]), self._limits).pixels, embedding_preprocessing()
+        )
 
 
 def embed(

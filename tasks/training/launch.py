@@ -13,8 +13,8 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 
-from tasks.data.progress import Progress
 from tasks.errors import LightboxError, TrainingError
+from tasks.work.progress import Progress
 
 R = TypeVar("R")
 

@@ -7,14 +7,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.progress import Progress, silent
-from tasks.data.workspace import Workspace
+from tasks.stores.workspace import Workspace
 from tasks.training.activations import AS_IT_IS, ActivationCache, Activations, Images
-from tasks.training.compute import compute_on
+from tasks.training.device import compute_on
 from tasks.training.embeddings import SHARD, EmbeddingStore
 from tasks.training.network import fold_batch_norm
 from tasks.training.recipes import Probe, WeightsChoice
 from tasks.training.weights import build
+from tasks.work.progress import Progress, silent
 
 FORMAT: Final = "probe 1"
 """Changes when the features of the same image and recipe would."""

@@ -1,10 +1,12 @@
 """What is trained and how, as data: a recipe holds every choice that makes one run differ from another."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
-from tasks.data.images import Preprocessing
+from tasks.images.settings import Preprocessing
+from tasks.record import Frozen
 from tasks.training.backbones import BackboneName
 from tasks.training.transforms import ColorJitter, RandomAffine, RandomTransforms
 
@@ -17,11 +19,21 @@ Symmetry = Literal["any", "mirror", "none"]
 TestView = Literal["identity", "hflip", "vflip", "rot180", "rot90", "rot270", "transpose", "antitranspose"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+VIEWS: Final[Mapping[str, tuple[bool, tuple[int, ...]]]] = {
+    "identity": (False, ()),
+    "hflip": (False, (3,)),
+    "vflip": (False, (2,)),
+    "rot180": (False, (2, 3)),
+    "rot90": (True, (2,)),
+    "rot270": (True, (3,)),
+    "transpose": (True, ()),
+    "antitranspose": (True, (2, 3)),
+}
+"""The eight symmetries of a square: whether rows and columns change places, then which axes of (N, C, H, W)
+are reversed. Turns are counter-clockwise."""
 
 
-class WeightsChoice(_Frozen):
+class WeightsChoice(Frozen):
     """Where a network begins."""
 
     source: str = Field(
@@ -32,7 +44,7 @@ class WeightsChoice(_Frozen):
     )
 
 
-class Optimisation(_Frozen):
+class Optimisation(Frozen):
     """How the weights are fitted."""
 
     epochs: int = Field(10, ge=1, le=1000, description="passes over the training images")
@@ -72,7 +84,7 @@ class Optimisation(_Frozen):
     )
 
 
-class _Recipe(_Frozen):
+class _Recipe(Frozen):
     backbone: BackboneName = Field("efficientnet_lite0", description="pretrained network")
     weights: WeightsChoice = Field(WeightsChoice(), description="where the network begins")
     preprocessing: Preprocessing = Field(Preprocessing(), description="from an image file to a square")
@@ -192,3 +204,11 @@ PRESETS: Final[dict[PresetName, Probe | FineTune | Full]] = {
     ),
 }
 """Compared on 253 brain MRI slices; the README has the figures."""
+
+
+class TrainingOptions(Frozen):
+    """What a training depends on beside its recipe and its images."""
+
+    seed: int = Field(ge=0, description="Seed of everything random.")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="Where to train.")
+    devices: int = Field(default=1, ge=1, description="GPUs, or CPU processes, that share one training.")

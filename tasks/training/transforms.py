@@ -1,22 +1,20 @@
 """Random operations of training, as data: names, options and defaults of the Designer's component.
 
-They exist at training only. Inference is described by `tasks.data.images.Preprocessing`, which has no random part,
+They exist at training only. Inference is described by `tasks.images.decode.Preprocessing`, which has no random part,
 so a random operation cannot reach it.
 """
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from tasks.record import Frozen
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ColorJitter(_Frozen):
+class ColorJitter(Frozen):
     """Factors are drawn from [1 - strength, 1 + strength], then applied in this order."""
 
     brightness: float = Field(0.2, ge=0, le=1, description="strength of the change of brightness")
@@ -24,14 +22,14 @@ class ColorJitter(_Frozen):
     saturation: float = Field(0.0, ge=0, le=1, description="strength of the change of saturation")
 
 
-class RandomResizedCrop(_Frozen):
+class RandomResizedCrop(Frozen):
     """A random part of the image, resized to the whole of it."""
 
     scale: tuple[float, float] = Field((0.08, 1.0), description="range of the area kept, as a fraction")
     ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="range of width over height")
 
 
-class RandomAffine(_Frozen):
+class RandomAffine(Frozen):
     """A rotation, shift, zoom and shear about the centre."""
 
     degrees: Degrees = Field(180.0, description="largest rotation either way, degrees")
@@ -40,7 +38,7 @@ class RandomAffine(_Frozen):
     shear_degrees: float = Field(0.0, ge=0, le=45, description="largest shear either way, degrees")
 
 
-class RandomTransforms(_Frozen):
+class RandomTransforms(Frozen):
     """The random operations of the Designer's Init Image Transformation; None or 0 is off.
 
     Names and defaults are the Designer's, whose only random default is the horizontal flip.

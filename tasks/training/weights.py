@@ -20,13 +20,14 @@ from typing import Final
 from uuid import uuid4
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
-from tasks.data.datastore import Datastore
 from tasks.errors import LightboxError, WeightsUnavailable
+from tasks.record import Frozen
+from tasks.stores.datastore import Datastore
 from tasks.training.backbones import BackboneSpec
 from tasks.training.network import Network, cut, original, spec_of
 from tasks.training.recipes import OFFLINE_VARIABLE, WeightsChoice
@@ -56,10 +57,8 @@ _LITE_INVERTED: Final = {
 }
 
 
-class WeightsRecord(BaseModel):
+class WeightsRecord(Frozen):
     """Where a network began. `source` is a URI, a package, or `none`; never a path of this machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str = Field(description="URI, package or address; `none` for a random start")
     sha256: str | None = Field(description="digest of the weights' file")

@@ -5,7 +5,8 @@ import math
 import pytest
 
 from tasks.automl.fold_search import Candidate, FoldSearch
-from tasks.automl.space import Base, SearchSpace, bases_of, starting_values
+from tasks.automl.settings import SearchSpace
+from tasks.automl.space import Base, bases_of, starting_values
 from tasks.errors import TrainingError
 from tasks.training.recipes import PRESETS, FineTune
 

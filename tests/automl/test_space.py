@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tasks.automl.settings import Range, SearchSpace
 from tasks.automl.space import (
-    Range,
-    SearchSpace,
     augmented,
     bases_of,
     probe_of,

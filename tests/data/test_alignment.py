@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tasks.data.alignment import SIDE, alignment, is_flat, thumbnail
+from tasks.copies.alignment import SIDE, alignment, is_flat, thumbnail
 
 Picture = NDArray[np.uint8]
 

@@ -12,18 +12,19 @@ from catalogue_samples import Split, Store, encoded, row, slice_like, varied_sto
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.data.catalogue import build_catalogue, contents_to_compare
+from tasks.copies.near_copies import find_copies
+from tasks.copies.settings import NearCopyRule
+from tasks.data.build import assemble_catalogue, contents_to_compare
 from tasks.data.catalogue_table import CATALOGUE_COLUMNS, CatalogueTable
 from tasks.data.folds import FoldLedger
-from tasks.data.images import DecodeLimits
 from tasks.data.inspection import (
     ImageFile,
     inspect_images,
 )
-from tasks.data.near_copies import NearCopyRule, find_copies
 from tasks.data.pair_table import NEAR_PAIR_COLUMNS
 from tasks.data.usability import check_usable
 from tasks.errors import WorkspaceError
+from tasks.images.settings import DecodeLimits
 
 
 def test_rows_and_rejects() -> None:
@@ -68,7 +69,7 @@ def test_near_pairs_name_what_is_near_and_how_near() -> None:
     a = store.add("no/p1 a.png", encoded(slice_like(80)), "no", group="patient 1")
     b = store.add("no/p1 b.png", encoded(slice_like(81)), "no", group="patient 1")
     files = {file.path: file.sha256 for file in store.files}
-    pairs = build_catalogue(store.inspected(), FoldLedger(3)).near_pairs
+    pairs = assemble_catalogue(store.inspected(), FoldLedger(3)).near_pairs
     assert {name: str(kind) for name, kind in pairs.dtypes.items()} == NEAR_PAIR_COLUMNS
     named = pairs[["path_a", "path_b", "by"]].values.tolist()
     assert {(frozenset((path_a, path_b)), by) for path_a, path_b, by in named} == {
@@ -137,7 +138,7 @@ def test_known_copies_join_what_the_hash_misses() -> None:
     inspected, ledger = store.inspected(), FoldLedger(3)
     nodes = contents_to_compare(inspected, ledger)
     copies = find_copies(nodes, NearCopyRule(max_hash_distance=0))
-    assert build_catalogue(inspected, ledger, copies=copies).table.groups == 30
+    assert assemble_catalogue(inspected, ledger, copies=copies).table.groups == 30
     joined = dataclasses.replace(
         copies,
         pairs=np.array([[3, 4]]),
@@ -145,7 +146,7 @@ def test_known_copies_join_what_the_hash_misses() -> None:
         cosine=np.array([0.8], dtype=np.float32),
         alignment=np.array([0.9], dtype=np.float32),
     )
-    built = build_catalogue(inspected, ledger, copies=joined)
+    built = assemble_catalogue(inspected, ledger, copies=joined)
     assert built.table.groups == 29
     assert built.near_pairs[["sha256_a", "sha256_b", "by", "cosine", "alignment"]].values.tolist() == [
         [nodes[3].sha256, nodes[4].sha256, "features", 0.8, 0.9]
@@ -156,9 +157,9 @@ def test_known_copies_join_what_the_hash_misses() -> None:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_neither_row_order_nor_threads_change_anything(order: list[int], threads: int) -> None:
     store = varied_store()
-    expected = build_catalogue(store.inspected(), FoldLedger(3))
+    expected = assemble_catalogue(store.inspected(), FoldLedger(3))
     store.files = [store.files[i] for i in order]
-    found = build_catalogue(store.inspected(threads=threads), FoldLedger(3))
+    found = assemble_catalogue(store.inspected(threads=threads), FoldLedger(3))
     pd.testing.assert_frame_equal(found.table.frame, expected.table.frame)
     pd.testing.assert_frame_equal(found.table.rejects, expected.table.rejects)
     pd.testing.assert_frame_equal(found.near_pairs, expected.near_pairs)
@@ -168,11 +169,11 @@ def test_neither_row_order_nor_threads_change_anything(order: list[int], threads
 
 def test_growth_keeps_folds_and_changes_the_digest() -> None:
     store = varied_store()
-    before = build_catalogue(store.inspected(), FoldLedger(3))
+    before = assemble_catalogue(store.inspected(), FoldLedger(3))
     first = before.table
     for seed in range(100, 140):
         store.add(f"new/{seed}.png", encoded(slice_like(seed)), "no" if seed % 2 else "yes")
-    second = build_catalogue(store.inspected(), before.ledger).table
+    second = assemble_catalogue(store.inspected(), before.ledger).table
     merged = first.frame.merge(second.frame, on="path", suffixes=("", "_later"))
     assert len(merged) == len(first.frame)
     assert (merged["fold"] == merged["fold_later"]).all()
@@ -218,7 +219,7 @@ def test_brain_mri(brain_mri: Path) -> None:
     inspected = inspect_images(
         brain_files(brain_mri), lambda path: (brain_mri / path).read_bytes(), DecodeLimits()
     )
-    built = build_catalogue(inspected, FoldLedger(5))
+    built = assemble_catalogue(inspected, FoldLedger(5))
     table = built.table
     summary = table.summary()
     assert (summary.images, summary.contents, summary.exact_copies) == (253, 228, 25)
@@ -241,5 +242,5 @@ def test_brain_mri(brain_mri: Path) -> None:
         counts = [fold[label] for fold in by_fold]
         assert max(counts) - min(counts) <= 3
     check_usable(table, "yes", 0.0)
-    again = build_catalogue(inspected, FoldLedger.from_bytes(built.ledger.to_bytes(), 5))
+    again = assemble_catalogue(inspected, FoldLedger.from_bytes(built.ledger.to_bytes(), 5))
     assert (again.table.digest, again.ledger.to_bytes()) == (table.digest, built.ledger.to_bytes())

@@ -15,10 +15,10 @@ from counted_filesystem import CountedFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.connection import connect
-from tasks.data.datastore import Blob, Datastore, storage_options
-from tasks.data.failures import FailureKind, describe, failure_kind, scrub, secrets_among, with_retries
 from tasks.errors import AccessDenied, ConfigError, DataError, StoreEmpty, StoreUnreachable
+from tasks.stores.connection import connect
+from tasks.stores.datastore import Blob, Datastore, storage_options
+from tasks.stores.failures import FailureKind, describe, failure_kind, scrub, secrets_among, with_retries
 
 AWKWARD_NAMES = [
     "yes/plain.jpg",

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from tasks.data.demo import DemoSummary, make_demo
-from tasks.data.demo_plan import EXACT_COPIES, N_NO, N_YES, NEAR_COPIES, plan
-from tasks.data.duplicates import dhash
-from tasks.data.images import ImageRejected, RejectReason, decode
+from tasks.copies.duplicates import dhash
+from tasks.demo.data_set import DemoSummary, make_demo
+from tasks.demo.plan import EXACT_COPIES, N_NO, N_YES, NEAR_COPIES, plan
 from tasks.errors import ConfigError, DataError, WorkspaceError
+from tasks.images.decode import ImageRejected, RejectReason, decode
 
 pytest.importorskip("nibabel", reason="needs the demo extra")
 pytest.importorskip("nilearn", reason="needs the demo extra")
@@ -172,7 +172,7 @@ def test_a_failed_generation_leaves_nothing(tmp_path: Path) -> None:
 def test_a_killed_generation_leaves_nothing_that_looks_finished(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, signal, sys\n"
-        "from tasks.data.demo import make_demo\n"
+        "from tasks.demo.data_set import make_demo\n"
         "kill = lambda done, *_: os.kill(os.getpid(), signal.SIGKILL) if done == 3 else None\n"
         "make_demo(pathlib.Path(sys.argv[1]), 0, kill, n_no=2, n_yes=3)\n"
     )

@@ -11,13 +11,13 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.data.duplicates import (
+from tasks.copies.duplicates import (
     dhash,
     group_by_pairs,
     near_pairs_by_hash,
     pairs_by_key,
 )
-from tasks.data.images import decode
+from tasks.images.decode import decode
 
 
 def distance(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> int:

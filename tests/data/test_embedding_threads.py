@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from disc_pictures import Pictures, picture, sha256_of
 
-from tasks.data.images import prepare
-from tasks.data.workspace import Workspace
+from tasks.images.decode import prepare
+from tasks.stores.workspace import Workspace
 from tasks.training.embeddings import embed, embedding_preprocessing
 
 

@@ -15,10 +15,10 @@ import pytest
 from azurite_service import Azurite
 from counted_filesystem import CountedFileSystem
 
-from tasks.data.datastore import Blob, Datastore
-from tasks.data.fetch import ContentCache, FetchedImage, default_cache_root
 from tasks.data.labels import label_blobs
 from tasks.errors import AccessDenied, DataError, StoreUnreachable, WorkspaceError
+from tasks.stores.datastore import Blob, Datastore
+from tasks.stores.fetch import ContentCache, FetchedImage, default_cache_root
 
 
 @pytest.fixture(autouse=True)
@@ -242,8 +242,8 @@ KILLED_FETCH = """
 import sys
 from pathlib import Path
 from counted_filesystem import CountedFileSystem
-from tasks.data.datastore import Datastore
-from tasks.data.fetch import ContentCache
+from tasks.stores.datastore import Datastore
+from tasks.stores.fetch import ContentCache
 CountedFileSystem.read_seconds = 0.02
 store = Datastore(sys.argv[1])
 ContentCache(Path(sys.argv[2]), store).fetch(store.blobs(), concurrency=4)

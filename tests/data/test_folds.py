@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data.folds import Content, FoldAssignment, FoldLedger, LedgerEntry, assign_folds, hashed_key
+from tasks.copies.content import Content
+from tasks.data.folds import FoldAssignment, FoldLedger, LedgerEntry, assign_folds, hashed_key
 from tasks.errors import ConfigError, WorkspaceError
 
 

@@ -13,10 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.data.image_cache import CachedImages, CacheItem, ImageCache, build_image_cache, open_image_cache
-from tasks.data.images import DecodeLimits, Preprocessing, decode, prepare
-from tasks.data.workspace import Workspace
 from tasks.errors import ConfigError, DataError, WorkspaceError
+from tasks.images.decode import decode, prepare
+from tasks.images.image_cache import CachedImages, CacheItem, ImageCache, build_image_cache, open_image_cache
+from tasks.images.settings import DecodeLimits, Preprocessing
+from tasks.stores.workspace import Workspace
 
 SMALL = Preprocessing(size_px=32)
 

@@ -18,12 +18,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.data.images import (
-    DecodeLimits,
-    ImageRejected,
-    RejectReason,
-    decode,
-)
+from tasks.images.decode import ImageRejected, RejectReason, decode
+from tasks.images.settings import DecodeLimits
 
 
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -340,7 +336,7 @@ def test_threads_leave_the_warning_filters_as_they_were() -> None:
 
 def test_decoding_needs_neither_torch_nor_pandas() -> None:
     code = (
-        "import sys, tasks.data.images; "
+        "import sys, tasks.images.decode; "
         "print([m for m in ('torch','pandas','scipy','sklearn','prefect') if m in sys.modules])"
     )
     repository = Path(__file__).parents[2]

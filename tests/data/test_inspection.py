@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from catalogue_samples import Store, encoded, slice_like, varied_store
 
-from tasks.data.images import DecodeLimits
 from tasks.data.inspection import (
     inspect,
     inspect_images,
@@ -14,6 +13,7 @@ from tasks.data.inspection import (
     inspections_to_parquet,
 )
 from tasks.errors import StoreUnreachable
+from tasks.images.settings import DecodeLimits
 
 
 def test_intensities_of_the_picture_and_its_border() -> None:

@@ -14,9 +14,9 @@ from azurite_service import Azurite
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.datastore import Blob, Datastore
 from tasks.data.labels import LabelledBlob, label_blobs
 from tasks.errors import ManifestMismatch
+from tasks.stores.datastore import Blob, Datastore
 
 
 def store_with(folder: Path, paths: list[str]) -> Datastore:

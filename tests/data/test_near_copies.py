@@ -9,15 +9,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.data.alignment import SIDE, thumbnail
-from tasks.data.copy_store import CopyStore
-from tasks.data.duplicates import dhash, group_by_pairs
-from tasks.data.feature_scale import ContentFeatures, FeatureScale
-from tasks.data.folds import Content
-from tasks.data.images import decode, prepare
-from tasks.data.near_copies import CopyIndex, NearCopyRule, find_copies
-from tasks.data.workspace import Workspace
+from tasks.copies.alignment import SIDE, thumbnail
+from tasks.copies.content import Content
+from tasks.copies.copy_store import CopyStore
+from tasks.copies.duplicates import dhash, group_by_pairs
+from tasks.copies.feature_scale import ContentFeatures, FeatureScale
+from tasks.copies.near_copies import CopyIndex, find_copies
+from tasks.copies.settings import NearCopyRule
 from tasks.errors import WorkspaceError
+from tasks.images.decode import decode, prepare
+from tasks.stores.workspace import Workspace
 
 Picture = NDArray[np.uint8]
 RULE = NearCopyRule()

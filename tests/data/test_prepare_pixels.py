@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.data.content_box import content_box
-from tasks.data.images import Preprocessing, decode, prepare
+from tasks.images.content_box import content_box
+from tasks.images.decode import decode, prepare
+from tasks.images.settings import Preprocessing
 
 
 def head(width: int, height: int, box: tuple[int, int, int, int], level: int = 130) -> NDArray[np.uint8]:

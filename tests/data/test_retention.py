@@ -5,8 +5,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data.files import Blob
-from tasks.data.retention import (
+from tasks.pruning.retention import (
     DOCUMENT_VERSIONS,
     EntryFacts,
     PrunePlan,
@@ -14,7 +13,8 @@ from tasks.data.retention import (
     WorkspaceFacts,
     plan_pruning,
 )
-from tasks.data.workspace_kinds import place_of
+from tasks.stores.files import Blob
+from tasks.stores.layout import place_of
 
 DAY = 86_400.0
 NOW = 1000 * DAY

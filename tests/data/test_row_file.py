@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.row_file import RowFile
+from tasks.work.row_file import RowFile
 
 
 @given(n=st.integers(0, 600), width=st.integers(1, 5), seed=st.integers(0, 2**32 - 1))

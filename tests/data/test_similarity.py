@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.data.duplicates import group_by_pairs
-from tasks.data.similarity import KEPT_EXACT, Vectors, similar_pairs
+from tasks.copies.duplicates import group_by_pairs
+from tasks.copies.similarity import KEPT_EXACT, Vectors, similar_pairs
 
 
 def unit(values: NDArray[np.float64]) -> NDArray[np.float32]:

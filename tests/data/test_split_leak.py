@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.data.datastore import Datastore
 from tasks.data.given_split import leak_of
 from tasks.data.labels import label_blobs
 from tasks.errors import ManifestMismatch
+from tasks.stores.datastore import Datastore
 
 
 def store_with(folder: Path, *paths: str) -> Datastore:

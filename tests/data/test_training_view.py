@@ -12,18 +12,12 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 
-from tasks.data.catalogue import build_catalogue
+from tasks.data.build import assemble_catalogue
 from tasks.data.catalogue_table import CATALOGUE_COLUMNS, CatalogueTable
 from tasks.data.folds import FoldLedger
 from tasks.data.inspection import ImageFile, InspectedImages, Inspection
-from tasks.data.training_view import (
-    MemberPlan,
-    Protocol,
-    TrainingView,
-    held_out_view,
-    plan_members,
-    training_view,
-)
+from tasks.data.settings import Protocol
+from tasks.data.training_view import MemberPlan, TrainingView, held_out_view, plan_members, training_view
 from tasks.errors import ConfigError, DataSetUnusable, LeakageError
 
 
@@ -45,7 +39,7 @@ def catalogued(
     rows: list[tuple[ImageFile, Inspection]], ledger: FoldLedger
 ) -> tuple[CatalogueTable, FoldLedger]:
     found = {image.sha256: facts for image, facts in rows}
-    built = build_catalogue(InspectedImages(tuple(image for image, _ in rows), found), ledger)
+    built = assemble_catalogue(InspectedImages(tuple(image for image, _ in rows), found), ledger)
     return built.table, built.ledger
 
 

@@ -18,8 +18,8 @@ from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from azurite_service import Azurite
 from counted_filesystem import CountedFileSystem
 
-from tasks.data.workspace import VersionedDocument, Workspace
 from tasks.errors import WorkspaceError
+from tasks.stores.workspace import VersionedDocument, Workspace
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect_service import PrefectServer, free_port
 
 from deployments.deploy import deploy
-from tasks.data.demo import DemoSummary
+from tasks.demo.data_set import DemoSummary
 
 
 @pytest.fixture(scope="package")

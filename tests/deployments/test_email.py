@@ -9,7 +9,7 @@ from email import message_from_bytes, policy
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from tasks.blocks import Email
+from tasks.server.blocks import Email
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from deployments.data_set_file import DataSetFile, read_data_sets
 from deployments.deploy import DATA_SETS
 from deployments.desired import DesiredState, desired_state
 from deployments.notifications import automations_of
-from deployments.rows import POOLS, SHARED, Channel, Schedule
+from deployments.registered import POOLS, SHARED, Channel, Schedule
 from deployments.schedules import schedule_difference, slug_of, to_create
 from flows.config import TrainingSettings
 from tasks import message

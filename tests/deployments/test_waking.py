@@ -11,10 +11,11 @@ from prefect.client.schemas.actions import VariableCreate, WorkPoolUpdate
 
 from flows.dispatch import wait_for_end
 from flows.watchdog import WatchdogLimits, Watched, watchdog
-from tasks.compute import ComputeSettings, LocalCompute, put_to_sleep
+from tasks.compute.drivers import put_to_sleep
+from tasks.compute.local_worker import LocalWorker, WorkerProcess
+from tasks.compute.settings import ComputeSettings, LocalCompute
 from tasks.errors import ComputeUnavailable
-from tasks.local_worker import LocalWorker, WorkerProcess
-from tasks.work_pool import client, drain_began, drain_mark, online_workers, resume
+from tasks.server.work_pool import client, drain_began, drain_mark, online_workers, resume
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

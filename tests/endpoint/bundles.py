@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.data.images import Preprocessing
+from tasks.bundling.bundle import MemberNetwork, assemble_bundle
+from tasks.bundling.graph_files import NetworkKind
+from tasks.images.settings import Preprocessing
 from tasks.models.manifest import BundleFacts, PretrainedWeights
 from tasks.models.training_images import TrainingImages
-from tasks.training.export import MemberNetwork, export_bundle
-from tasks.training.graph_files import NetworkKind
 
 SIZE_PX = 64
 ESTIMATE = {"value": 0.94, "lower": 0.9, "upper": 0.97, "n": 155}
@@ -58,7 +58,7 @@ def export_small_bundle(
     )
     kind = NetworkKind(facts.backbone, facts.preprocessing, facts.test_views, (0.5,) * 3, (0.5,) * 3)
     pixels = np.random.default_rng(seed).integers(0, 256, (4, SIZE_PX, SIZE_PX, 3), np.uint8)
-    export_bundle(
+    assemble_bundle(
         folder,
         facts,
         [MemberNetwork(network.eval(), kind, frozenset({0}))],

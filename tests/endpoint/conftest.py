@@ -8,8 +8,8 @@ from endpoint.bundles import export_small_bundle
 from endpoint.live import Live, live
 
 from deployments.endpoint.settings import ServeSettings
-from tasks.data.workspace import Workspace
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 REASON = ("for a test",)
 

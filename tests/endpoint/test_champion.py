@@ -11,9 +11,9 @@ from endpoint.live import Client, Live, live, picture
 from endpoint.load import Load
 
 from deployments.endpoint.settings import ServeSettings
-from tasks.data.workspace import Workspace
 from tasks.errors import LightboxError
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 Settings = Callable[..., ServeSettings]
 

@@ -15,8 +15,8 @@ from deployments.endpoint.log_shipping import ship
 from deployments.endpoint.measures import Measures
 from deployments.endpoint.prediction_log import LogRow, PredictionLog
 from deployments.endpoint.settings import LogSettings, ServeSettings
-from tasks.data.workspace import Workspace
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 Settings = Callable[..., ServeSettings]
 

@@ -13,9 +13,9 @@ from endpoint.conftest import REASON
 from endpoint.live import PRIMARY, REPOSITORY, Process, picture
 from endpoint.load import Load
 
-from tasks.data.workspace import Workspace
 from tasks.models.inference import available_cpus
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 FORBIDDEN = {
     "torch",

@@ -18,8 +18,8 @@ from endpoint.live import PRIMARY, Process, picture
 from endpoint.test_hostile import BROKEN
 from required_tools import required
 
-from tasks.data.workspace import Workspace
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 REQUESTS = int(os.environ.get("LIGHTBOX_SOAK_REQUESTS", "3000"))
 SECONDS = int(os.environ.get("LIGHTBOX_SOAK_SECONDS", "10"))

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from tasks.evaluation.changes import VersionFacts, changes_between
-from tasks.evaluation.copy_chains import copy_chains
 from tasks.evaluation.intervals import Estimate
+from tasks.pages.changes import VersionFacts, changes_between
+from tasks.pages.copy_chains import copy_chains
 
 BEFORE = VersionFacts(
     labels={"a": "no", "b": "no", "c": "yes", "d": "yes"},

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tasks.evaluation.comparison import compare
-from tasks.evaluation.comparison_page import (
+from tasks.evaluation.metrics import evaluate
+from tasks.pages.comparison_page import (
     ComparedModel,
     ComparisonContent,
     Disagreement,
     render_comparison,
 )
-from tasks.evaluation.metrics import evaluate
 
 N = 60
 

@@ -8,8 +8,9 @@ from scipy.stats import binomtest
 
 from tasks.errors import DataSetUnusable
 from tasks.evaluation.comparison import Comparison, compare
-from tasks.evaluation.gate import GateSettings, decide
+from tasks.evaluation.gate import decide
 from tasks.evaluation.metrics import Evaluation, evaluate
+from tasks.evaluation.settings import GateSettings
 
 CLASSES = ["no", "yes"]
 

@@ -12,11 +12,16 @@ import pytest
 from leak_samples import LEAK
 from scipy.special import softmax
 
-from tasks.evaluation import page
 from tasks.evaluation.balance import class_balance
-from tasks.evaluation.changes import Change
 from tasks.evaluation.comparison import compare
-from tasks.evaluation.content import (
+from tasks.evaluation.gate import decide
+from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.metrics import Protocol, evaluate
+from tasks.evaluation.settings import GateSettings
+from tasks.evaluation.shortcuts import Shortcut
+from tasks.pages import report_page as page
+from tasks.pages.changes import Change
+from tasks.pages.content import (
     CopyGroup,
     DataSetFacts,
     EvaluatedPredictions,
@@ -28,11 +33,7 @@ from tasks.evaluation.content import (
     SecondLook,
     Serving,
 )
-from tasks.evaluation.gate import GateSettings, decide
-from tasks.evaluation.headline import comparison_words, headline
-from tasks.evaluation.intervals import Estimate
-from tasks.evaluation.metrics import Protocol, evaluate
-from tasks.evaluation.shortcuts import Shortcut
+from tasks.pages.headline import comparison_words, headline
 
 EVIL = "<script>alert('x')</script>&\"'"
 _VOID = {"meta", "br", "img"}

@@ -9,8 +9,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from tasks.evaluation import plots, svg
 from tasks.evaluation.calibration import reliability_curve
+from tasks.pages import plots, svg
 
 _LIMIT_BYTES = 60_000
 

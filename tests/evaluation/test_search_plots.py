@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tasks.evaluation.search_plots import learning_curves, parallel_coordinates, score_by_minutes
-from tasks.evaluation.tried import Tried, telling
+from tasks.automl.tried import Tried, telling
+from tasks.pages.search_plots import learning_curves, parallel_coordinates, score_by_minutes
 
 
 def row(number: int, **changes: Any) -> Tried:

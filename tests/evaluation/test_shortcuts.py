@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.data.images import decode
 from tasks.evaluation.balance import class_balance
 from tasks.evaluation.shortcuts import ALL_FACTS, WARN_ABOVE, Shortcut, measure_shortcuts, warnings_of
+from tasks.images.decode import decode
 
 
 def _rows(n: int, n_classes: int = 2, seed: int = 0) -> pd.DataFrame:

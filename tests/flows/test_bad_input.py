@@ -7,7 +7,7 @@ import pytest
 from main_job import lightbox, retrain_arguments
 from PIL import Image
 
-from tasks.data.demo import DemoSummary
+from tasks.demo.data_set import DemoSummary
 
 pytestmark = pytest.mark.slow
 

@@ -20,10 +20,10 @@ from growing_data import png, scan
 from main_job import Done, lightbox
 from numpy.typing import NDArray
 
-from tasks.data.datastore import Datastore
-from tasks.data.images import Preprocessing
-from tasks.data.object_files import ObjectFiles
-from tasks.training.fine_tune import Trainer
+from tasks.images.settings import Preprocessing
+from tasks.stores.datastore import Datastore
+from tasks.stores.object_files import ObjectFiles
+from tasks.training.loop import Trainer
 from tasks.training.recipes import PRESETS, FineTune, Optimisation
 
 pytestmark = pytest.mark.slow

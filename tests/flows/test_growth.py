@@ -13,7 +13,7 @@ import pytest
 from growing_data import CLASS_APPEARS, NAME, PROMOTED_BY_HAND, ROLLED_BACK, YEARS, Grown, HalfYear
 
 from tasks.data.folds import FoldLedger
-from tasks.data.workspace import VersionedDocument, Workspace
+from tasks.stores.workspace import VersionedDocument, Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from main_job import lightbox, retrain_arguments
 
-from tasks.data.demo import DemoSummary
+from tasks.demo.data_set import DemoSummary
 
 pytestmark = pytest.mark.slow
 

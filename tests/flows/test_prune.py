@@ -8,9 +8,9 @@ import pytest
 from growing_data import NAME, Grown
 from main_job import Done, lightbox
 
-from tasks.data.workspace import Workspace
 from tasks.models.bundle import load_bundle
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -15,14 +15,14 @@ from prefect_service import free_port
 from ray_service import RayCluster, ray_head
 from small_search import COMMAND, arguments, trainings
 
-from tasks.data.demo import DemoSummary
+from tasks.demo.data_set import DemoSummary
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 
 HERE = """
 import ray
 from flows.ray_cluster import ray_cluster
-from tasks.search_settings import SearchSettings
+from tasks.automl.settings import SearchSettings
 
 with ray_cluster(SearchSettings(runner="ray")):
     processors = [node["Resources"]["CPU"] for node in ray.nodes()]

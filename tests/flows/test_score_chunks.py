@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 from bundle_samples import as_png, pixels, write_bundle
 
-from tasks.ingest import ImagesSource
+from tasks.data.settings import ImagesSource
+from tasks.engine.run import open_run
 from tasks.models.bundle import Rejected, load_bundle
-from tasks.run import open_run
-from tasks.score import IMAGES_AT_ONCE, score
+from tasks.score import IMAGES_AT_ONCE, score_images
 
 
 def test_chunks_of_files_say_the_same_as_one_batch(tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_chunks_of_files_say_the_same_as_one_batch(tmp_path: Path) -> None:
     for name, data in files.items():
         (images / name).write_bytes(data)
     run = open_run(str(tmp_path / "scores"), None, "chunks")
-    scores = score(run, ImagesSource(url=str(images)), str(tmp_path / "bundle"), None)
+    scores = score_images(run, ImagesSource(url=str(images)), str(tmp_path / "bundle"), None)
     table = pd.read_parquet(io.BytesIO(run.open_workspace().read(scores.parquet.path))).set_index("path")
     at_once = load_bundle(str(tmp_path / "bundle")).predict_bytes(list(files.values()))
     assert table.index.tolist() == list(files)

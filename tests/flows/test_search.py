@@ -14,7 +14,7 @@ import pytest
 from main_job import lightbox
 from small_search import COMMAND, arguments, trainings
 
-from tasks.data.demo import DemoSummary
+from tasks.demo.data_set import DemoSummary
 
 pytestmark = pytest.mark.slow
 

@@ -16,26 +16,28 @@ from sklearn.metrics import roc_auc_score
 
 from flows.config import TrainingSettings
 from flows.fine_tune import NO_AVERAGE, fine_tune, read_trained
-from tasks.audit import audit
-from tasks.catalogue import Catalogue, CatalogueSettings, catalogue
-from tasks.chosen import ChosenRecipes
-from tasks.data.demo import DemoSummary
-from tasks.data.images import Preprocessing, decode
-from tasks.data.images import prepare as prepared
+from tasks.audit import audit_images
+from tasks.automl.chosen import ChosenRecipes
+from tasks.catalogue import Catalogue, build_catalogue
+from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.decide import decide_promotion
+from tasks.demo.data_set import DemoSummary
+from tasks.engine.run import Run, open_run
+from tasks.engine.stage import timed_stages
 from tasks.evaluate import EvaluatedBundle, evaluate_bundle
-from tasks.evaluation.gate import GateSettings
-from tasks.export import ExportedBundle, export
+from tasks.evaluation.settings import GateSettings
+from tasks.export import ExportedBundle, export_bundle
 from tasks.fine_tune import TrainedMembers, load_network
-from tasks.ingest import ImagesSource, Listing, ingest
+from tasks.images.decode import decode
+from tasks.images.decode import prepare as prepared
+from tasks.images.settings import Preprocessing
+from tasks.ingest import Listing, ingest
 from tasks.models.bundle import load_bundle
 from tasks.models.manifest import amend, read_folder, sha256_of
 from tasks.models.registry import Registry
-from tasks.prepare import prepare
+from tasks.prepare import prepare_images
 from tasks.promote import publish
-from tasks.report import report
-from tasks.run import Run, open_run
-from tasks.stage import timed_stages
+from tasks.report import write_report
 from tasks.training.backbones import BACKBONES
 from tasks.training.recipes import Probe, WeightsChoice
 
@@ -67,32 +69,43 @@ class Went:
         self.run: Run = open_run(str(folder / "ws"), None, "small")
         self.listing: Listing = ingest(self.run, ImagesSource(url=str(demo.images))).listing
         checks = CatalogueSettings(n_folds=3, protocol="cross_validation")
-        self.found: Catalogue = catalogue(self.run, self.listing, checks, "yes")
+        self.catalogue: Catalogue = build_catalogue(self.run, self.listing, checks, "yes")
         chosen = ChosenRecipes(members=MEMBERS, served=LARGE)
-        pixels = tuple(prepare(self.run, self.listing, self.found, way) for way in chosen.preprocessings)
+        pixels = tuple(
+            prepare_images(self.run, self.listing, self.catalogue, way) for way in chosen.preprocessings
+        )
         self.trained: TrainedMembers = fine_tune.fn(
-            self.run, self.found, chosen, pixels, TrainingSettings(device="cpu"), "average"
+            self.run, self.catalogue, chosen, pixels, TrainingSettings(device="cpu"), "average"
         )
-        self.bundle: ExportedBundle = export(self.run, self.found, pixels, self.trained)
+        self.bundle: ExportedBundle = export_bundle(self.run, self.catalogue, pixels, self.trained)
         self.evaluated: EvaluatedBundle = evaluate_bundle(
-            self.run, self.listing, self.found, self.bundle, 0.95
+            self.run, self.listing, self.catalogue, self.bundle, 0.95
         )
-        verdict = decide_promotion(self.run, self.listing, self.found, self.evaluated, GateSettings())
+        verdict = decide_promotion(self.run, self.listing, self.catalogue, self.evaluated, GateSettings())
         version = publish(self.run, self.bundle, self.evaluated)
         with timed_stages():
-            page = report(
-                *(self.run, self.listing, self.found, audit(self.run, self.found), self.trained, self.bundle),
+            report = write_report(
+                *(
+                    self.run,
+                    self.listing,
+                    self.catalogue,
+                    audit_images(self.run, self.catalogue),
+                    self.trained,
+                    self.bundle,
+                ),
                 *(self.evaluated, verdict, version, None),
             )
-        self.page = self.run.open_workspace().read(page.page.path).decode()
+        self.page = self.run.open_workspace().read(report.page.path).decode()
         another = open_run(str(folder / "ws"), None, "small")
         same = ChosenRecipes.same(SMALL, len(MEMBERS))
-        members = fine_tune.fn(another, self.found, same, pixels, TrainingSettings(device="cpu"), "average")
-        bundle = export(another, self.found, pixels, members)
-        challenger = evaluate_bundle(another, self.listing, self.found, bundle, 0.95)
+        members = fine_tune.fn(
+            another, self.catalogue, same, pixels, TrainingSettings(device="cpu"), "average"
+        )
+        bundle = export_bundle(another, self.catalogue, pixels, members)
+        challenger = evaluate_bundle(another, self.listing, self.catalogue, bundle, 0.95)
         publish(another, bundle, challenger)
         Registry(self.run.open_workspace()).promote("small", version.version, ("first",))
-        self.verdict = decide_promotion(another, self.listing, self.found, challenger, GateSettings())
+        self.verdict = decide_promotion(another, self.listing, self.catalogue, challenger, GateSettings())
 
     def compare(self, first: str, second: str, *more: str) -> Done:
         """`lightbox compare` on the images that both were trained on."""

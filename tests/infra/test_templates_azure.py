@@ -16,8 +16,8 @@ import yaml
 from recorded_api import Answer, Asked, recorded_api
 from required_tools import REPOSITORY, absent, output_of, required
 
-from tasks.azure_vm import ROLE_ACTIONS
-from tasks.compute import AzureVmCompute
+from tasks.compute.azure_vm import ROLE_ACTIONS
+from tasks.compute.settings import AzureVmCompute
 
 AZURE = REPOSITORY / "infra" / "azure"
 MAIN = (AZURE / "main.bicep").read_text()

@@ -13,8 +13,8 @@ from endpoint.bundles import export_small_bundle
 from endpoint.live import PRIMARY, READY, picture
 from required_tools import REPOSITORY, output_of, required
 
-from tasks.data.workspace import Workspace
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 DOCKERFILE = (REPOSITORY / "infra/containers/Dockerfile").read_text()

@@ -18,11 +18,11 @@ import timm  # noqa: F401
 
 from flows.config import DataSet, WorkspaceLocation
 from flows.label import label
-from tasks.data.files import LocalFiles
-from tasks.data.workspace import Workspace
-from tasks.ingest import ImagesSource
+from tasks.data.settings import ImagesSource
 from tasks.labelling.label_studio import LabelStudio
 from tasks.labelling.project import ProjectDocument
+from tasks.stores.files import LocalFiles
+from tasks.stores.workspace import Workspace
 
 
 def half_of_the_decisions() -> None:

@@ -8,7 +8,8 @@ from labelling.said import say
 from sklearn.metrics import cohen_kappa_score
 
 from tasks.labelling.agreement import agreement, cohen_kappa, fleiss_kappa
-from tasks.labelling.consensus import AgreementRule, verdicts
+from tasks.labelling.consensus import verdicts
+from tasks.labelling.settings import AgreementRule
 
 PAIRS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=2, max_size=30)
 

@@ -3,7 +3,8 @@
 from labelling.said import digest, say
 
 from tasks.labelling.candidates import find_candidates
-from tasks.labelling.consensus import AgreementRule, verdicts
+from tasks.labelling.consensus import verdicts
+from tasks.labelling.settings import AgreementRule
 
 NAMES = "abcdefghi"
 GIVEN = {

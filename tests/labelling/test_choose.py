@@ -14,15 +14,16 @@ import pytest
 from PIL import Image
 
 from deployments.endpoint.log_shipping import SCHEMA
-from tasks.data.demo import DemoSummary
+from tasks.data.settings import ImagesSource
+from tasks.demo.data_set import DemoSummary
+from tasks.engine.run import Run, open_run
 from tasks.errors import LabellingError
 from tasks.evaluation.suspects import SUSPECT_COLUMNS
-from tasks.ingest import ImagesSource, ingest
+from tasks.ingest import ingest
 from tasks.label_begin import begin_labelling
 from tasks.label_choose import TaskQueue, choose_tasks, read_queue
-from tasks.labelling.project import LabellingSettings
+from tasks.labelling.settings import LabellingSettings
 from tasks.record import StageUse
-from tasks.run import Run, open_run
 
 SETTINGS = LabellingSettings(assist=False)
 

@@ -8,8 +8,9 @@ import pytest
 from main_job import Done, lightbox
 from PIL import Image
 
-from tasks.ingest import ImagesSource, ingest
-from tasks.run import open_run
+from tasks.data.settings import ImagesSource
+from tasks.engine.run import open_run
+from tasks.ingest import ingest
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelling.said import digest, say
 
-from tasks.labelling.consensus import AgreementRule, Verdict, verdicts
+from tasks.labelling.consensus import Verdict, verdicts
 from tasks.labelling.decision import Decision
+from tasks.labelling.settings import AgreementRule
 
 ONE, UP_TO_THREE = AgreementRule(), AgreementRule(min_labellers=2, max_labellers=3)
 

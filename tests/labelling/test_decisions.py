@@ -6,9 +6,9 @@ import pytest
 from labelling.said import say
 from pydantic import ValidationError
 
-from tasks.data.workspace import Workspace
 from tasks.errors import WorkspaceError
 from tasks.labelling.decision import DecisionStore
+from tasks.stores.workspace import Workspace
 
 
 def test_what_is_known_is_not_written_again(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 
 from deployments.data_set_file import read_data_sets
 from deployments.desired import DesiredState, desired_state
-from deployments.rows import POOLS, SHARED
+from deployments.registered import POOLS, SHARED
 from deployments.triggers import resolved
 from tasks.errors import ConfigError
 

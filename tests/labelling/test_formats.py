@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.data.datastore import Datastore
-from tasks.data.manifest import read_manifest
+from tasks.data.label_table import read_manifest
 from tasks.errors import LabellingError, ManifestMismatch
 from tasks.labelling.formats import ExportRow, ForeignLabel, exported, placed, read_coco, read_label_studio
 from tasks.labelling.label_studio_records import chosen
 from tasks.labelling.project import check_classes, label_config
+from tasks.stores.datastore import Datastore
 
 ROWS = [
     ExportRow(path, f"az://scans/{path}", digest * 64, label, "person", "ann", "2026-01-01", "png", 40, 30)

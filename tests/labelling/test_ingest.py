@@ -7,14 +7,16 @@ import pytest
 from azurite_service import Azurite
 from PIL import Image
 
-from tasks.data.images import DecodeLimits, decode
-from tasks.data.workspace import Workspace
+from tasks.data.settings import ImagesSource
+from tasks.engine.run import open_run
 from tasks.errors import LabellingError
-from tasks.ingest import ImagesSource, ingest, read_listing
+from tasks.images.decode import decode
+from tasks.images.settings import DecodeLimits
+from tasks.ingest import ingest, read_listing
 from tasks.label_exchange import decide
 from tasks.labelling.decision import DecisionStore
 from tasks.labelling.pictures import Links, for_browser
-from tasks.run import open_run
+from tasks.stores.workspace import Workspace
 
 
 def picture(path: Path, seed: int) -> Path:

@@ -20,8 +20,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from small_search import COMMAND
 
 from deployments.deploy import deploy
-from tasks.data.workspace import Workspace
 from tasks.labelling.decision import Decision, DecisionStore
+from tasks.stores.workspace import Workspace
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 FLIPPED = {"no": "yes", "yes": "no"}

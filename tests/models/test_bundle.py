@@ -17,8 +17,8 @@ from bundle_samples import KIND, as_png, facts, members, pixels, write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.images import RejectReason
 from tasks.errors import BundleError, ConfigError
+from tasks.images.decode import RejectReason
 from tasks.models.bundle import Bundle, Prediction, Rejected, load_bundle
 from tasks.models.inference import Graph, probabilities
 from tasks.models.manifest import amend, sha256_of

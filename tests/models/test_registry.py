@@ -13,11 +13,11 @@ import pytest
 from azurite_service import Azurite
 from bundle_samples import pixels
 
-from tasks.data.workspace import Workspace
 from tasks.errors import BundleError, RegistryError, WorkspaceError
 from tasks.models.bundle import load_bundle
 from tasks.models.manifest import amend
 from tasks.models.registry import Registry
+from tasks.stores.workspace import Workspace
 
 
 @pytest.fixture(params=["local", "memory", pytest.param("azure", marks=pytest.mark.service)])

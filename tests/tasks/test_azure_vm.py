@@ -24,10 +24,11 @@ from recorded_api import Answer, Asked, recorded_api
 
 from flows.compute import compute_start
 from flows.watchdog import WatchdogLimits, Watched, watchdog
-from tasks.azure_vm import AzureVm
-from tasks.compute import AzureVmCompute, put_to_sleep
+from tasks.compute.azure_vm import AzureVm
+from tasks.compute.drivers import put_to_sleep
+from tasks.compute.settings import AzureVmCompute
 from tasks.errors import ComputeUnavailable, ConfigError
-from tasks.work_pool import client as prefect_client
+from tasks.server.work_pool import client as prefect_client
 
 SUBSCRIPTION = "00000000-1111-2222-3333-444444444444"
 MACHINE = (
@@ -238,7 +239,7 @@ def test_a_deallocation_that_fails_or_hangs_says_that_the_machine_may_cost(azure
 def test_with_rights_on_the_machine_alone_its_state_tells_how_it_went(
     azure: Azure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.azure_vm.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("tasks.compute.azure_vm.POLL_SECONDS", 0.01)
     azure.progress_is_secret, azure.polls = True, 0
     driver = _driver(azure)
     _until(driver, azure, "running")
@@ -296,7 +297,7 @@ def test_the_client_of_a_data_set_file_speaks_to_azure_with_this_machines_identi
 def test_it_is_woken_waited_for_left_awake_and_stopped_by_the_watchdog(
     azure: Azure, prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.azure_vm._client", lambda subscription_id: _sdk(azure.url, _Token()))
+    monkeypatch.setattr("tasks.compute.azure_vm._client", lambda subscription_id: _sdk(azure.url, _Token()))
     monkeypatch.setattr("flows.compute.POLL_SECONDS", 0.1)
     now = WatchdogLimits(idle_minutes=0)
     watched = [Watched(pool="cloud", driver=SETTINGS)]

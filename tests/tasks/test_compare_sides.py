@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.compare_sides import CommonImages, NamedModel, find_model, named_apart, threshold_folds
+from tasks.engine.run import Run
 from tasks.errors import ConfigError, DataSetUnusable
-from tasks.run import Run
 
 
 def common(labels: np.ndarray, groups: np.ndarray) -> CommonImages:

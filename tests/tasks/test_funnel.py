@@ -7,23 +7,23 @@ import pandas as pd
 import pytest
 
 from tasks.automl.budget import Budget
+from tasks.automl.chosen import SearchResult
 from tasks.automl.fold_search import Candidate
-from tasks.automl.space import Base, Range, SearchSpace
-from tasks.catalogue import Catalogue, CatalogueSettings, catalogue, read_catalogue
-from tasks.chosen import SearchResult
+from tasks.automl.settings import Range, SearchSettings, SearchSpace
+from tasks.automl.space import Base
+from tasks.automl.time import SearchTime
+from tasks.automl.trainings import Step, Trainings
+from tasks.catalogue import Catalogue, build_catalogue, read_catalogue
+from tasks.copies.settings import NearCopyRule
 from tasks.data.catalogue_table import CatalogueTable
-from tasks.data.demo import DemoSummary
-from tasks.data.near_copies import NearCopyRule
+from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.data.training_view import held_out_view, training_view
+from tasks.demo.data_set import DemoSummary
+from tasks.engine.run import Run, open_run, write_file
 from tasks.errors import ConfigError
-from tasks.fine_tune import TrainingOptions
-from tasks.ingest import ImagesSource, Listing, ingest
-from tasks.run import Run, open_run, write_file
-from tasks.search import search
-from tasks.search_settings import SearchSettings
-from tasks.search_time import SearchTime
-from tasks.search_trainings import Step, Trainings
-from tasks.training.recipes import PRESETS, FineTune
+from tasks.ingest import Listing, ingest
+from tasks.search import find_recipes
+from tasks.training.recipes import PRESETS, FineTune, TrainingOptions
 
 SPACE = SearchSpace(
     backbones=("efficientnet_lite0",),
@@ -53,12 +53,12 @@ class Checked:
 
     run: Run
     listing: Listing
-    found: Catalogue
+    catalogue: Catalogue
 
     def search(self, **changes: object) -> SearchResult:
         """A search in a run of its own."""
         run = open_run(self.run.workspace, None, self.run.name)
-        return search(run, self.listing, self.found, root(), settings(**changes), OPTIONS, False)
+        return find_recipes(run, self.listing, self.catalogue, root(), settings(**changes), OPTIONS, False)
 
     def trainings(self) -> dict[str, int]:
         """Every training that is kept, and when it was written."""
@@ -78,7 +78,7 @@ def checked(small_demo: DemoSummary, tmp_path_factory: pytest.TempPathFactory) -
     run = open_run(str(tmp_path_factory.mktemp("search") / "ws"), None, "small")
     listing = ingest(run, ImagesSource(url=str(small_demo.images))).listing
     rules = CatalogueSettings(n_folds=3, max_reject_fraction=0.5, copies=NearCopyRule(search=False))
-    return Checked(run, listing, catalogue(run, listing, rules, "yes"))
+    return Checked(run, listing, build_catalogue(run, listing, rules, "yes"))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_a_larger_search_repeats_no_training_that_was_done(checked: Checked, res
 @pytest.mark.slow
 def test_what_a_fold_says_has_no_say_in_its_recipe(checked: Checked, result: SearchResult) -> None:
     """All labels of fold 1 turned round: other folds' recipes may change, its own must not."""
-    table = read_catalogue(checked.run, checked.found)
+    table = read_catalogue(checked.run, checked.catalogue)
     frame = table.frame.copy()
     own = frame["fold"] == 1
     frame.loc[own, "label"] = frame.loc[own, "label"].map({"yes": "no", "no": "yes"})
@@ -128,7 +128,7 @@ def test_what_a_fold_says_has_no_say_in_its_recipe(checked: Checked, result: Sea
     lied_to = Checked(
         checked.run,
         checked.listing,
-        checked.found.model_copy(update={"table": reference, "digest_of_rows": turned.digest}),
+        checked.catalogue.model_copy(update={"table": reference, "digest_of_rows": turned.digest}),
     )
     other = lied_to.search()
     assert other.chosen.members[1] == result.chosen.members[1]
@@ -136,7 +136,7 @@ def test_what_a_fold_says_has_no_say_in_its_recipe(checked: Checked, result: Sea
 
 
 def test_a_training_of_a_search_never_sees_what_it_is_asked_about(checked: Checked) -> None:
-    table = read_catalogue(checked.run, checked.found)
+    table = read_catalogue(checked.run, checked.catalogue)
     view = training_view(table, frozenset({0, 1}))
     for fold in (0, 1):
         view.check_unseen(held_out_view(table, fold))
@@ -145,7 +145,7 @@ def test_a_training_of_a_search_never_sees_what_it_is_asked_about(checked: Check
 
 def test_as_many_folds_go_on_as_there_is_room_for(checked: Checked) -> None:
     now = [0.0]
-    trainings = Trainings(checked.run, checked.listing, checked.found, settings(halving=2), OPTIONS)
+    trainings = Trainings(checked.run, checked.listing, checked.catalogue, settings(halving=2), OPTIONS)
     trainings.budget = Budget(1, clock=lambda: now[0])
     preset = root().model_copy(update={"optimisation": root().optimisation.model_copy(update={"epochs": 4})})
     dearer = preset.model_copy(update={"backbone": "densenet121"})

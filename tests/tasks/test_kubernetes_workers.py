@@ -15,10 +15,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from recorded_api import Answer, Asked, recorded_api
 
 from flows.watchdog import WatchdogLimits, Watched, watchdog
-from tasks.compute import KubernetesCompute, driver_of
+from tasks.compute.drivers import driver_of
+from tasks.compute.kubernetes_workers import KubernetesWorkers
+from tasks.compute.settings import KubernetesCompute
 from tasks.errors import ComputeUnavailable, ConfigError
-from tasks.kubernetes_workers import KubernetesWorkers
-from tasks.work_pool import client as prefect_client
+from tasks.server.work_pool import client as prefect_client
 
 SCALE = "/apis/apps/v1/namespaces/lightbox/deployments/worker-gpu/scale"
 SETTINGS = KubernetesCompute(replicas=3, stopped_within_seconds=1)
@@ -76,7 +77,7 @@ def _driver(url: str) -> KubernetesWorkers:
 def test_a_deployment_is_scaled_up_once_and_down_to_nothing(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.kubernetes_workers.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("tasks.compute.kubernetes_workers.POLL_SECONDS", 0.01)
     driver = _driver(cluster.url)
     assert driver.status() == "asleep"
     driver.stop()
@@ -141,7 +142,7 @@ def test_workers_that_were_forgotten_are_scaled_to_nothing(
     cluster: Cluster, prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configuration = Configuration(host=cluster.url)
-    monkeypatch.setattr("tasks.kubernetes_workers._client", lambda: ApiClient(configuration))
+    monkeypatch.setattr("tasks.compute.kubernetes_workers._client", lambda: ApiClient(configuration))
     with temporary_settings({PREFECT_API_URL: prefect_api}), prefect_client() as server:
         server.create_work_pool(WorkPoolCreate(name="cluster", type="process"))
         driver = driver_of("cluster", SETTINGS)

@@ -13,10 +13,10 @@ from PIL import Image
 from tasks.artifacts import confusion_rows, summary_markdown
 from tasks.audit import AuditFindings
 from tasks.decide import Verdict
+from tasks.engine.run import Run
 from tasks.evaluation.gate import Decision
 from tasks.evaluation.metrics import Evaluation
 from tasks.models.bundle import Prediction, load_bundle
-from tasks.run import Run
 
 pytestmark = pytest.mark.slow
 

@@ -11,15 +11,15 @@ import pytest
 from main_job import FinishedRun, lightbox
 
 from tasks.data.catalogue_table import CatalogueTable
-from tasks.data.workspace import Workspace
+from tasks.engine.run import Run
 from tasks.evaluate import copies_ever
 from tasks.evaluation.shortcuts import ALL_FACTS
 from tasks.evaluation.suspects import SUSPECT_COLUMNS
 from tasks.models.bundle import load_bundle
 from tasks.models.registry import Registry
-from tasks.report_history import history
-from tasks.report_pictures import Album
-from tasks.run import Run
+from tasks.pages.album import Album
+from tasks.pages.history import history
+from tasks.stores.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 

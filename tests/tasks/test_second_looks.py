@@ -5,11 +5,9 @@ import pandas as pd
 from leak_samples import LEAK
 
 from tasks.data.given_split import Leak
-from tasks.evaluate import EvaluatedBundle
-from tasks.evaluation.content import EvaluatedPredictions
 from tasks.evaluation.metrics import Evaluation, evaluate
-from tasks.record import FileReference
-from tasks.report_second_looks import second_looks
+from tasks.pages.content import EvaluatedPredictions, SecondLook
+from tasks.pages.second_looks import without_leaks, without_suspects
 
 LABELS = np.arange(40) % 2
 # The first four images are predicted wrongly.
@@ -33,20 +31,12 @@ def _evaluation() -> Evaluation:
     )
 
 
-def _evaluated(leak: Leak | None) -> EvaluatedBundle:
-    found = _evaluation()
-    file = FileReference(path="runs/1/file", sha256="0" * 64)
-    return EvaluatedBundle(
-        evaluation=found,
-        evaluation_file=file,
-        predictions=file,
-        manifest=file,
-        threshold=0.5,
-        temperature=1.0,
-        not_reported=0,
-        leak=leak,
-        evaluation_without_leaks=found if leak else None,
-    )
+def _looks(leak: Leak | None, suspects: pd.DataFrame) -> list[SecondLook]:
+    figures = _evaluation()
+    return [
+        *without_leaks(leak, figures if leak else None),
+        *without_suspects(figures, PREDICTIONS, ROWS, suspects),
+    ]
 
 
 def _suspects(*numbers: int) -> pd.DataFrame:
@@ -54,13 +44,13 @@ def _suspects(*numbers: int) -> pd.DataFrame:
 
 
 def test_without_suspects_and_leaks_there_is_no_second_look() -> None:
-    assert second_looks(_evaluated(None), PREDICTIONS, ROWS, _suspects()) == []
+    assert _looks(None, _suspects()) == []
     none = LEAK.model_copy(update={"test_files_with_copies": 0})
-    assert second_looks(_evaluated(none), PREDICTIONS, ROWS, _suspects()) == []
+    assert _looks(none, _suspects()) == []
 
 
 def test_figures_without_suspects_cover_the_others_and_say_that_they_flatter() -> None:
-    (look,) = second_looks(_evaluated(None), PREDICTIONS, ROWS, _suspects(0, 1, 2))
+    (look,) = _looks(None, _suspects(0, 1, 2))
     assert look.evaluation.n == 37 and look.evaluation.accuracy.value == 36 / 37
     assert "without the 3 images" in look.why and "always flatters" in look.why
     assert _evaluation().accuracy.value == 36 / 40, "the headline keeps them"
@@ -68,10 +58,10 @@ def test_figures_without_suspects_cover_the_others_and_say_that_they_flatter() -
 
 def test_a_class_that_is_suspect_as_a_whole_leaves_nothing_to_compare() -> None:
     every_yes = _suspects(*range(1, 40, 2))
-    assert second_looks(_evaluated(None), PREDICTIONS, ROWS, every_yes) == []
+    assert _looks(None, every_yes) == []
 
 
 def test_a_leaking_split_is_told_in_words() -> None:
-    (look,) = second_looks(_evaluated(LEAK), PREDICTIONS, ROWS, _suspects())
+    (look,) = _looks(LEAK, _suspects())
     assert "20 of the 54 test files" in look.why and "11 distinct images stand on both sides" in look.why
     assert "did not learn from the 30 training files" in look.why

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from tasks.engine.run import Run, new_run_id
+from tasks.engine.stage import progress, stage, timed_stages
 from tasks.record import FileReference, Record, digest_of
-from tasks.run import Run, new_run_id
-from tasks.stage import progress, stage, timed_stages
 
 
 class Counted(Record):

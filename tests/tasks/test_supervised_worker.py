@@ -13,11 +13,11 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.watchdog import WatchdogLimits, Watched, watchdog
-from tasks.compute import SupervisorCompute
+from tasks.compute.settings import SupervisorCompute
+from tasks.compute.supervised_worker import SupervisedWorker
 from tasks.errors import ComputeUnavailable, ConfigError
-from tasks.supervised_worker import SupervisedWorker
-from tasks.work_pool import client as prefect_client
-from tasks.work_pool import online_workers
+from tasks.server.work_pool import client as prefect_client
+from tasks.server.work_pool import online_workers
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

@@ -9,9 +9,9 @@ import pytest
 from main_job import FinishedRun, lightbox, retrain_arguments
 from pydantic import ValidationError
 
-from tasks.evaluation.tried import CurvePoint, Tried
-from tasks.mlflow_run import TrackingServer
-from tasks.track import TrackingSettings
+from tasks.automl.tried import CurvePoint, Tried
+from tasks.tracking.mlflow_run import TrackingServer
+from tasks.tracking.settings import TrackingSettings
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

@@ -10,9 +10,9 @@ from bundle_samples import KIND, SmallNetwork, facts, members, pixels, write_bun
 from numpy.typing import NDArray
 from torch import nn
 
+from tasks.bundling.bundle import MemberNetwork
 from tasks.models.bundle import load_bundle
-from tasks.training.export import MemberNetwork
-from tasks.training.graph import VIEWS
+from tasks.training.recipes import VIEWS
 
 
 def torch_class_maps(network: SmallNetwork, images: NDArray[np.uint8], view: str) -> NDArray[np.float32]:

@@ -18,9 +18,9 @@ from torchrun_script import FINE_TUNE, train_both
 
 from tasks.data.training_view import TrainingView
 from tasks.errors import ConfigError, TrainingError
-from tasks.training.compute import check_devices
+from tasks.training.device import check_devices
 from tasks.training.distributed import Ranks
-from tasks.training.fit import TrainedMember, train_member
+from tasks.training.member import TrainedMember, fit_member
 
 TESTS = Path(__file__).parent.parent
 
@@ -43,7 +43,7 @@ def train(view: TrainingView, images: Pictures, **options: Any) -> TrainedMember
             ),
         }
     )
-    return train_member(view, images, ("no", "yes"), recipe, 0, device="cpu", **options)
+    return fit_member(view, images, ("no", "yes"), recipe, 0, device="cpu", **options)
 
 
 @pytest.mark.slow

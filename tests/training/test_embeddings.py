@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from disc_pictures import Pictures, picture, sha256_of
 
-from tasks.data.alignment import thumbnail
-from tasks.data.images import prepare
-from tasks.data.workspace import Workspace
+from tasks.copies.alignment import thumbnail
+from tasks.images.decode import prepare
+from tasks.stores.workspace import Workspace
 from tasks.training.embeddings import embed, embedding_preprocessing
 
 

@@ -14,16 +14,17 @@ from bundle_samples import KIND, SIZE_PX, SmallNetwork, facts, members, pixels, 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tasks.data.images import Preprocessing, decode, prepare
+from tasks.bundling.bundle import MemberNetwork, assemble_bundle
+from tasks.bundling.bundle_weights import read_weights
+from tasks.bundling.graph import OPSET, trace
+from tasks.bundling.graph_files import NetworkKind
 from tasks.errors import BundleError, ExportError
+from tasks.images.decode import decode, prepare
+from tasks.images.settings import Preprocessing
 from tasks.models.bundle import load_bundle
 from tasks.models.inference import probabilities
 from tasks.models.manifest import BundleFacts, PretrainedWeights
 from tasks.models.training_images import TrainingImages
-from tasks.training.bundle_weights import read_weights
-from tasks.training.export import MemberNetwork, export_bundle
-from tasks.training.graph import OPSET, trace
-from tasks.training.graph_files import NetworkKind
 from tasks.training.network import cut, fold_batch_norm, original, spec_of
 from tasks.training.weights import build
 
@@ -171,7 +172,7 @@ def test_networks_of_different_structure_are_averaged(tmp_path: Path) -> None:
 
 def test_large_models_keep_their_weights_beside_the_graph(tmp_path: Path) -> None:
     networks = members(2)
-    manifest = export_bundle(
+    manifest = assemble_bundle(
         tmp_path / "b",
         facts(),
         networks,
@@ -264,7 +265,7 @@ def test_what_does_not_fit_together_is_refused_before_any_work(tmp_path: Path) -
     def attempt(
         said: BundleFacts, images: NDArray[np.uint8], networks: list[MemberNetwork], folder: str = "b"
     ) -> None:
-        export_bundle(
+        assemble_bundle(
             tmp_path / folder,
             said,
             networks,
@@ -311,7 +312,7 @@ def test_backbones_of_every_family(tmp_path: Path, name: str) -> None:
     said = facts(classes=("a", "b", "c"), positive_class=None).model_copy(
         update={"preprocessing": kind.preprocessing, "backbone": name}
     )
-    manifest = export_bundle(
+    manifest = assemble_bundle(
         tmp_path / "b",
         said,
         [MemberNetwork(first, kind, frozenset({0})), MemberNetwork(second, kind, frozenset({1}))],
@@ -344,7 +345,7 @@ def test_pretrained_members_on_real_images(tmp_path: Path, brain_mri: Path) -> N
     images = np.stack([prepare(decode(content).pixels, preprocessing) for content in contents])
     said = facts(test_views=views).model_copy(update={"preprocessing": preprocessing, "backbone": spec.name})
     said = said.model_copy(update={"weights": PretrainedWeights(**weights.model_dump())})
-    manifest = export_bundle(
+    manifest = assemble_bundle(
         tmp_path / "b",
         said,
         networks,

@@ -10,13 +10,13 @@ import torch
 from disc_pictures import SIDE, Pictures, sha256_of
 from torch import Tensor
 
-import tasks.training.fine_tune
-from tasks.data.images import Preprocessing
+import tasks.training.loop
 from tasks.data.training_view import TrainingView
 from tasks.errors import ConfigError, TrainingError
+from tasks.images.settings import Preprocessing
 from tasks.training.activations import ActivationCache
-from tasks.training.fine_tune import Tail
-from tasks.training.fit import TrainedMember, train_member
+from tasks.training.loop import Tail
+from tasks.training.member import TrainedMember, fit_member
 from tasks.training.recipes import FineTune, Full, Optimisation, Probe, WeightsChoice
 from tasks.training.transforms import ColorJitter, RandomAffine, RandomTransforms
 
@@ -34,7 +34,7 @@ FINE_TUNE = FineTune(**COMMON, optimisation=Optimisation(epochs=3), views=3, pro
 def train(
     recipe: Probe | FineTune | Full, view: TrainingView, pictures: Pictures, **options: Any
 ) -> TrainedMember:
-    return train_member(view, pictures, CLASSES, recipe, options.pop("seed", 0), device="cpu", **options)
+    return fit_member(view, pictures, CLASSES, recipe, options.pop("seed", 0), device="cpu", **options)
 
 
 def margins(member: TrainedMember, pictures: Pictures, numbers: range) -> Tensor:
@@ -237,7 +237,7 @@ def test_memory_that_does_not_suffice_halves_the_batch(
         room = 6
 
     undisturbed = train(FINE_TUNE, view, pictures)
-    monkeypatch.setattr(tasks.training.fine_tune, "Tail", Cramped)
+    monkeypatch.setattr(tasks.training.loop, "Tail", Cramped)
     member = train(FINE_TUNE, view, pictures)
     assert member.notes == [
         "out of memory: batches are now computed 8 images at a time",

@@ -11,14 +11,15 @@ from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
-from tasks.data.images import Preprocessing, decode, prepare
+from tasks.bundling.bundle import KindNetwork, MemberNetwork, assemble_bundle
+from tasks.bundling.bundle_weights import read_weights
+from tasks.bundling.graph_files import NetworkKind
 from tasks.errors import BundleError
+from tasks.images.decode import decode, prepare
+from tasks.images.settings import Preprocessing
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.manifest import amend
 from tasks.models.training_images import TrainingImage, TrainingImages
-from tasks.training.bundle_weights import read_weights
-from tasks.training.export import KindNetwork, MemberNetwork, export_bundle
-from tasks.training.graph_files import NetworkKind
 
 LARGE = NetworkKind(
     "other", Preprocessing(size_px=48, fit="letterbox"), ("identity", "hflip"), (0.5,) * 3, (0.25,) * 3
@@ -83,7 +84,7 @@ def folder(
     served = facts(served="refit").model_copy(
         update={"backbone": "other", "preprocessing": LARGE.preprocessing, "test_views": LARGE.test_views}
     )
-    manifest = export_bundle(
+    manifest = assemble_bundle(
         folder,
         served,
         networks,

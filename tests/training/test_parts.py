@@ -13,8 +13,8 @@ from torch import nn
 from tasks.data.grouped_splits import grouped_splits
 from tasks.errors import ConfigError
 from tasks.training.checkpoint import FILE, drop_checkpoint, load_checkpoint, save_checkpoint
-from tasks.training.compute import compute_on
 from tasks.training.depthwise import FrozenDepthwise, freeze_depthwise
+from tasks.training.device import compute_on
 from tasks.training.optimisation import MovingAverage, class_weights, rate_factor, summed_loss
 from tasks.training.probe import fit_head
 from tasks.training.recipes import PRESETS, RECIPE, FineTune, Full, Optimisation, Probe, within_symmetry

@@ -1,0 +1,21 @@
+"""One distinct content of a data set: what copies are looked for among, and what the fold ledger keeps."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One distinct file content, wherever and however often it stands in the store.
+
+    `dhash` is hexadecimal. `keys` are given group keys (a patient, a study), as `hashed_key` makes them.
+    `label` is None when the content has no label that can be learnt: a conflict, or content of earlier runs
+    that is gone.
+    """
+
+    sha256: str
+    pixel_sha256: str
+    dhash: str
+    keys: tuple[str, ...] = ()
+    label: str | None = None
+    split: Literal["train", "test"] | None = None

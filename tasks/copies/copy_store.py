@@ -1,0 +1,69 @@
+"""What a data set knows of its copies from run to run, so that a retrain compares only what is new."""
+
+import hashlib
+from collections.abc import Sequence
+
+from tasks.copies.content import Content
+from tasks.copies.feature_scale import LEAST_CONTENTS, ContentFeatures, FeatureScale
+from tasks.copies.near_copies import SEARCH_VERSION, CopyIndex, find_copies
+from tasks.copies.settings import NearCopyRule
+from tasks.errors import WorkspaceError
+from tasks.stores.workspace import Workspace
+from tasks.work.progress import Progress, silent
+
+
+class CopyStore:
+    """A folder of the workspace with a data set's feature scale and its pairs of copies."""
+
+    def __init__(self, workspace: Workspace, folder: str) -> None:
+        self._workspace, self._folder = workspace, folder
+
+    def find(
+        self,
+        contents: Sequence[Content],
+        features: ContentFeatures,
+        rule: NearCopyRule,
+        progress: Progress = silent,
+    ) -> CopyIndex:
+        """As `find_copies`; what earlier runs searched by the same rule on the same scale is not searched again.
+
+        The scale is kept from LEAST_CONTENTS contents on. Of two writers of pairs the last one wins; each writes what
+        is true by itself.
+        """
+        scale, lasting = self._scale(features)
+        if not lasting:
+            return find_copies(contents, rule, features=features, scale=scale, progress=progress)
+        path = f"{self._folder}/pairs-{_digest(rule.model_dump_json().encode(), scale.to_bytes())}.npz"
+        known = self._known(path)
+        found = find_copies(contents, rule, features=features, scale=scale, known=known, progress=progress)
+        if known is None or found.to_bytes() != known.to_bytes():
+            self._workspace.write(path, found.to_bytes())
+        return found
+
+    def _known(self, path: str) -> CopyIndex | None:
+        if not self._workspace.exists(path):
+            return None
+        data = self._workspace.read(path)
+        try:
+            return CopyIndex.from_bytes(data)
+        except WorkspaceError:
+            return None  # damaged: all is searched again
+
+    def _scale(self, features: ContentFeatures) -> tuple[FeatureScale, bool]:
+        """The scale, and whether it is the lasting one."""
+        path = f"{self._folder}/scale-{_digest(features.version.encode())}.npz"
+        if self._workspace.exists(path):
+            return FeatureScale.from_bytes(self._workspace.read(path)), True
+        scale = FeatureScale.of(features.values)
+        if len(features.sha256s) < LEAST_CONTENTS:
+            return scale, False
+        if self._workspace.write_new(path, scale.to_bytes()):
+            return scale, True
+        return FeatureScale.from_bytes(self._workspace.read(path)), True  # another run came first
+
+
+def _digest(*parts: bytes) -> str:
+    told = hashlib.sha256(f"{SEARCH_VERSION}".encode())
+    for part in parts:
+        told.update(hashlib.sha256(part).digest())
+    return told.hexdigest()[:16]

@@ -1,0 +1,61 @@
+"""Where images and labels are, and how they are checked and kept apart."""
+
+from typing import Final, Literal
+
+from pydantic import Field
+
+from tasks.copies.settings import NearCopyRule
+from tasks.images.settings import DecodeLimits
+from tasks.record import Frozen
+
+Protocol = Literal["cross_validation", "holdout", "given_split"]
+"""How images are kept apart for evaluation."""
+
+
+CROSS_VALIDATION_BELOW = 2_000
+
+
+ABSURD_GROUP: Final = 200
+"""Contents up to which a group of copies may be any share of a data set."""
+
+
+class ImagesSource(Frozen):
+    """Where the images and their labels are."""
+
+    url: str = Field(
+        min_length=1,
+        title="Images",
+        description="fsspec URL or folder: az://container/folder, s3://..., gs://..., /data/scans.",
+    )
+    block: str | None = Field(
+        default=None, description="Name of a Lightbox Datastore block with the secrets for this URL."
+    )
+    manifest: str | None = Field(
+        default=None,
+        description="URL or path of a CSV, Parquet or JSON-lines table with the columns path, label and "
+        "optionally group, split (or any name ending so) and sha256, which is verified. Left out, each folder is "
+        "a class; so it is where the table gives a split but no label.",
+    )
+
+
+class CatalogueSettings(Frozen):
+    """How images are checked and kept apart."""
+
+    max_reject_fraction: float = Field(
+        default=0.1, ge=0, le=1, description="Unusable images above this share stop the run."
+    )
+    max_group_fraction: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description=f"A group of copies above this share of the images, and above {ABSURD_GROUP}, stops the run: "
+        "the rule joins what only looks alike.",
+    )
+    n_folds: int = Field(default=5, ge=3, le=20, description="Folds of the ledger, fixed at the first run.")
+    protocol: Protocol | None = Field(
+        default=None,
+        description="How images are kept apart for evaluation. Left out: a split given with the data is "
+        f"honoured; else cross-validation below {CROSS_VALIDATION_BELOW} images, a hold-out from there on.",
+    )
+    decode: DecodeLimits = Field(default=DecodeLimits(), description="What counts as a usable image.")
+    copies: NearCopyRule = Field(default=NearCopyRule(), description="What counts as a near copy.")

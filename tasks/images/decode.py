@@ -1,0 +1,282 @@
+"""From the bytes of a file to pixels a network can take: the one decoder of training, evaluation and serving.
+
+numpy and Pillow only, so that the serving process stays small. The format is what the content says; names
+and extensions are never looked at. A file that cannot be decoded whole is refused with a reason, never
+patched up.
+"""
+
+import io
+import threading
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from tasks.images.colour import UnsupportedMode, upright_rgb
+from tasks.images.content_box import content_box
+from tasks.images.settings import DecodeLimits, Preprocessing
+
+Result = TypeVar("Result")
+
+FORMATS: Final = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
+"""Pillow's names of the formats that are read; Pillow's other decoders are never reached."""
+
+
+_UNSUPPORTED_MAGIC: Final = (
+    (128, b"DICM", "DICOM; export the slice as PNG or TIFF first"),
+    (344, b"n+1\0", "NIfTI; export slices as PNG or TIFF first"),
+    (344, b"ni1\0", "NIfTI; export slices as PNG or TIFF first"),
+    (4, b"ftyp", "HEIF or AVIF"),
+    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"DDS ", "DirectDraw surface"),
+    (0, b"%PDF", "PDF"),
+    (0, b"%!PS", "PostScript"),
+    (0, b"\x89HDF\r\n\x1a\n", "HDF5"),
+    (0, b"\x1f\x8b", "gzip archive"),
+    (0, b"PK\x03\x04", "zip archive"),
+)
+
+_KNOWN_MAGIC: Final = (
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF8",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"RIFF",
+    b"\x00\x00\x00\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+)
+
+
+class RejectReason(StrEnum):
+    """Why a file is not used."""
+
+    unreadable = "unreadable"
+    truncated = "truncated"
+    not_an_image = "not_an_image"
+    decompression_bomb = "decompression_bomb"
+    too_small = "too_small"
+    unsupported = "unsupported"
+    empty_file = "empty_file"
+    label_missing = "label_missing"
+
+
+class ImageRejected(Exception):
+    """A file that cannot be used: it becomes a row with this reason, and the work goes on."""
+
+    def __init__(self, reason: RejectReason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image as pixels.
+
+    `pixels` is uint8 (height, width, 3) RGB, 0..255, read-only, upright. `format` and `mode` are Pillow's
+    names for what the file held. `multi_frame` tells that more frames or pages follow; the first one is
+    what is here.
+    """
+
+    pixels: NDArray[np.uint8]
+    format: str
+    width: int
+    height: int
+    mode: str
+    multi_frame: bool
+
+
+_DEFAULT_LIMITS: Final = DecodeLimits()
+
+
+def decode(data: bytes, limits: DecodeLimits = _DEFAULT_LIMITS) -> Decoded:
+    """Decode the bytes of an image file into upright 8-bit RGB.
+
+    - EXIF orientation is applied. Animations and multi-page files give their first frame; an APNG gives its
+      default image.
+    - Transparency, in any form, is composited on black.
+    - Grey is repeated over the channels; palettes, CMYK and YCbCr are converted by Pillow.
+    - Grey with more than 8 bits: non-negative integers are shifted right until their maximum fits 8 bits,
+      so that 12 bits stored in 16 keep their contrast; floats within 0..1 are multiplied by 255; anything
+      else, such as Hounsfield units, is mapped linearly from its minimum and maximum to 0..255 (non-finite
+      values to 0).
+
+    Raises:
+        ImageRejected: the file cannot be decoded whole, or exceeds the limits.
+    """
+    if not data:
+        raise ImageRejected(RejectReason.empty_file, "0 bytes")
+    with _pillow_warnings_off():
+        image = _guarded(data, lambda: Image.open(io.BytesIO(data), formats=FORMATS))
+        with image:
+            _check_size(image.size, limits)
+            _check_png_checksums(data)
+            _guarded(data, image.load)
+            kind = "JPEG" if image.format == "MPO" else str(image.format)
+            mode = image.mode
+            pixels = _guarded(data, lambda: np.asarray(upright_rgb(image)))
+            multi_frame = _has_more_frames(image)
+    height, width, _ = pixels.shape
+    return Decoded(pixels, kind, width, height, mode, multi_frame)
+
+
+def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Crop and resize to the fixed square.
+
+    `pixels` is uint8 (H, W, 3) RGB; the result uint8 (size_px, size_px, 3) RGB, contiguous. Resizing is
+    Pillow's bilinear, which averages over the source area when it shrinks.
+    """
+    if preprocessing.crop_to_content:
+        left, top, right, bottom = content_box(pixels)
+        pixels = pixels[top:bottom, left:right]
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    side = preprocessing.size_px
+    if preprocessing.fit == "squash":
+        return np.array(_resized(image, side, side))
+    scale = side / (max(image.size) if preprocessing.fit == "letterbox" else min(image.size))
+    width, height = (max(1, round(length * scale)) for length in image.size)
+    if preprocessing.fit == "letterbox":
+        square = Image.new("RGB", (side, side))
+        square.paste(_resized(image, width, height), ((side - width) // 2, (side - height) // 2))
+        return np.array(square)
+    # Only the central square is resized: a long strip would otherwise become a huge image first.
+    half = min(image.size) / 2
+    centre_x, centre_y = image.width / 2, image.height / 2
+    box = (centre_x - half, centre_y - half, centre_x + half, centre_y + half)
+    return np.array(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+
+
+def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _check_size(size: tuple[int, int], limits: DecodeLimits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
+        raise ImageRejected(
+            RejectReason.decompression_bomb,
+            f"{width}x{height} px is more than max_pixels={limits.max_pixels}",
+        )
+    if min(size) < limits.min_side_px:
+        raise ImageRejected(
+            RejectReason.too_small, f"{width}x{height} px, the least side is min_side_px={limits.min_side_px}"
+        )
+
+
+def _check_png_checksums(data: bytes) -> None:
+    """Refuse a PNG with a wrong CRC, which Pillow decodes to wrong pixels when the damage inflates by chance.
+
+    A chunk that the file ends in is left to the decoder. Source: PNG specification, section 5.3.
+    """
+    if not data.startswith(b"\x89PNG"):
+        return
+    view, start = memoryview(data), 8
+    while start + 12 <= len(data):
+        stop = start + 12 + int.from_bytes(view[start : start + 4], "big")
+        kind = bytes(view[start + 4 : start + 8])
+        if stop > len(data) or kind == b"IEND":
+            return
+        stated = int.from_bytes(view[stop - 4 : stop], "big")
+        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT") and zlib.crc32(view[start + 4 : stop - 4]) != stated:
+            raise ImageRejected(RejectReason.unreadable, f"wrong checksum in chunk {kind.decode()}")
+        start = stop
+
+
+def _guarded(data: bytes, step: Callable[[], Result]) -> Result:
+    """Run one step of Pillow's; whatever hostile bytes make it raise becomes a rejection."""
+    try:
+        return step()
+    except UnsupportedMode as error:
+        raise ImageRejected(RejectReason.unsupported, str(error)) from None
+    except Image.DecompressionBombError as error:
+        raise ImageRejected(RejectReason.decompression_bomb, str(error)) from None
+    except MemoryError:
+        raise ImageRejected(
+            RejectReason.decompression_bomb, "decoding asks for more memory than there is"
+        ) from None
+    except UnidentifiedImageError:
+        raise _unidentified(data) from None
+    except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise nearly anything
+        reason = RejectReason.truncated if _is_cut_off(data, str(error)) else RejectReason.unreadable
+        raise ImageRejected(reason, f"{type(error).__name__}: {error}") from None
+
+
+def _unidentified(data: bytes) -> ImageRejected:
+    for offset, magic, name in _UNSUPPORTED_MAGIC:
+        if data[offset : offset + len(magic)] == magic:
+            return ImageRejected(RejectReason.unsupported, name)
+    if data.startswith(_KNOWN_MAGIC):
+        if _is_cut_off(data, ""):
+            return ImageRejected(
+                RejectReason.truncated, f"the file ends in its header, after {len(data)} bytes"
+            )
+        return ImageRejected(RejectReason.unreadable, "the header is damaged")
+    return ImageRejected(RejectReason.not_an_image, f"begins with {data[:16]!r}")
+
+
+def _is_cut_off(data: bytes, message: str) -> bool:
+    """Whether a file that failed to decode failed because its end is missing."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return b"\xff\xd9" not in data[-1024:]
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-1024:]
+    if data.startswith(b"GIF8"):
+        return not data.rstrip(b"\0").endswith(b";")
+    if data.startswith(b"RIFF"):
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    if data.startswith(b"BM"):
+        return len(data) < int.from_bytes(data[2:6], "little")
+    return any(
+        sign in message.lower() for sign in ("truncated", "not enough", "unexpected end", "broken data")
+    )
+
+
+def _has_more_frames(image: Image.Image) -> bool:
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # noqa: BLE001 - a damaged later frame; the first one is whole
+        return True
+
+
+_warnings_lock = threading.Lock()
+_warnings_users = 0
+_warnings_state: "warnings.catch_warnings[None] | None" = None
+
+
+@contextmanager
+def _pillow_warnings_off() -> Iterator[None]:
+    """Silence what Pillow warns about (odd EXIF, size, palettes): the outcome is pixels or a rejection.
+
+    `warnings.catch_warnings` alone is not safe with threads: overlapping exits would leave the wrong
+    filters behind. So the first thread in sets the filter, for Pillow's modules only, and the last one out
+    restores what stood there.
+    """
+    global _warnings_users, _warnings_state  # noqa: PLW0603 - the warning filters are process-wide
+    with _warnings_lock:
+        if _warnings_users == 0:
+            _warnings_state = warnings.catch_warnings()
+            _warnings_state.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+        _warnings_users += 1
+    try:
+        yield
+    finally:
+        with _warnings_lock:
+            _warnings_users -= 1
+            if _warnings_users == 0 and _warnings_state is not None:
+                _warnings_state.__exit__(None, None, None)
+                _warnings_state = None

@@ -1,0 +1,261 @@
+"""Prune: remove from a workspace what no alias, kept version or kept run needs; and say what it holds."""
+
+import io
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import groupby
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, ValidationError
+
+from tasks.errors import RegistryError, WorkspaceError
+from tasks.models.manifest import checked_name
+from tasks.models.registry import Registry
+from tasks.pruning.retention import (
+    EntryFacts,
+    Item,
+    PrunePlan,
+    RunNeeds,
+    WorkspaceFacts,
+    plan_pruning,
+)
+from tasks.record import Frozen, StageUse
+from tasks.stores.files import Blob
+from tasks.stores.layout import Kind, place_of, run_of_use, turn
+from tasks.stores.workspace import VersionedDocument, Workspace
+from tasks.work.pool import map_in_order
+from tasks.work.progress import Progress, silent
+
+THREADS: Final = 8
+MIN_AGE_HOURS: Final = 24.0
+"""A run may take that long, and what it writes is not referred to before its stage has ended."""
+
+
+class Usage(Frozen):
+    """What one kind of file takes up."""
+
+    kind: Kind = Field(description="What it is.")
+    name: str = Field(description="Data set or model; empty where several share it.")
+    files: int = Field(ge=0, description="Files.")
+    size_bytes: int = Field(ge=0, description="Their sizes together.")
+
+
+def workspace_usage(workspace: Workspace) -> list[Usage]:
+    """Files and bytes by kind and by data set, the largest first."""
+    files = workspace.files()
+    runs = {run: needs.name for run, needs in _runs(workspace, files, {}).items()}
+    totals: dict[tuple[Kind, str], tuple[int, int]] = {}
+    for blob in files:
+        place = place_of(blob.path)
+        kind, name = place.kind, place.name
+        if kind == "runs":
+            name = runs.get(place.part, "")
+        count, size_bytes = totals.get((kind, name), (0, 0))
+        totals[kind, name] = count + 1, size_bytes + blob.size_bytes
+    rows = [
+        Usage(kind=kind, name=name, files=count, size_bytes=size)
+        for (kind, name), (count, size) in totals.items()
+    ]
+    return sorted(rows, key=lambda row: (-row.size_bytes, row.kind, row.name))
+
+
+def plan_prune(
+    workspace: Workspace, *, name: str | None, keep: int, min_age_hours: float = MIN_AGE_HOURS
+) -> PrunePlan:
+    """Look at a workspace and say what goes; nothing is changed. See `plan_pruning` for the rule.
+
+    Raises: WorkspaceError when the workspace does not answer, or no file of `name` stands there.
+    """
+    facts = _facts(workspace)
+    if name is not None and not _is_known(facts, name):
+        known = sorted({needs.name for needs in facts.runs.values()} | {model for model, _ in facts.versions})
+        raise WorkspaceError(
+            f"{workspace.url} holds nothing of {name}", cure=f"name one of {', '.join(known) or 'none'}"
+        )
+    return plan_pruning(
+        facts, name=name, keep=keep, now_seconds=time.time(), min_age_seconds=min_age_hours * 3600
+    )
+
+
+def apply_prune(
+    workspace: Workspace,
+    *,
+    name: str | None,
+    keep: int,
+    min_age_hours: float = MIN_AGE_HOURS,
+    progress: Progress = silent,
+) -> PrunePlan:
+    """Remove what the plan says; what was removed, and what stays.
+
+    Kept results of stages go first, so that a run which begins now takes none of them. Then the plan is made
+    again, and only what goes by both goes: a run that had just taken something has said so. Stopped in the
+    middle, the same command goes on. A version goes by its `bundle.json` first.
+
+    Raises: WorkspaceError when the workspace does not answer.
+    """
+    first = plan_prune(workspace, name=name, keep=keep, min_age_hours=min_age_hours)
+    entries = [path for item in first.removed if item.kind == "stage results" for path in item.paths]
+    list(map_in_order(workspace.delete, entries, THREADS))
+    still = plan_prune(workspace, name=name, keep=keep, min_age_hours=min_age_hours)
+    wanted = {path for item in first.removed for path in item.paths}
+    going = [
+        item.model_copy(update={"paths": tuple(path for path in item.paths if path in wanted)})
+        for item in still.removed
+        if item.kind != "stage results"
+    ]
+    total = sum(len(item.paths) for item in going)
+    done = 0
+    for item in going:
+        _remove(workspace, item)
+        done += len(item.paths)
+        progress(done, total, "files removed")
+    removed = [item for item in first.removed if item.kind == "stage results"]
+    return PrunePlan(removed=(*removed, *(item for item in going if item.paths)), kept=still.kept)
+
+
+def _remove(workspace: Workspace, item: Item) -> None:
+    if item.kind == "models":
+        _, model, version = item.item.split("/")
+        try:
+            Registry(workspace).unpublish(model, version)
+        except RegistryError:  # it was promoted a moment ago, and stays
+            return
+    for _, paths in groupby(item.paths, key=turn):
+        list(map_in_order(workspace.delete, list(paths), THREADS))
+
+
+def _is_known(facts: WorkspaceFacts, name: str) -> bool:
+    return any(place_of(blob.path).name == name for blob in facts.files) or any(
+        needs.name == name for needs in facts.runs.values()
+    )
+
+
+def _facts(workspace: Workspace) -> WorkspaceFacts:
+    files = [*workspace.files(), *workspace.leftovers()]
+    paths = [blob.path for blob in files if place_of(blob.path).kind == "stage results"]
+    documents = dict(zip(paths, map_in_order(_json_of(workspace), paths, THREADS), strict=True))
+    entries = {
+        path: EntryFacts(str(document["name"]), frozenset(_references(document["record"])))
+        for path, document in documents.items()
+        if isinstance(document, dict) and {"name", "record"} <= document.keys()
+    }
+    folders = {path: frozenset(_image_folders(documents[path]["record"])) for path in entries}
+    versions, titles = _versions(workspace, files)
+
+    @cache
+    def contents(path: str) -> frozenset[str]:
+        return _contents(workspace, path)
+
+    return WorkspaceFacts(
+        files=files,
+        contents=contents,
+        runs=_runs(workspace, files, folders),
+        entries=entries,
+        versions=versions,
+        titles=titles,
+        remembered=_remembered(workspace, files),
+    )
+
+
+def _runs(
+    workspace: Workspace, files: Sequence[Blob], image_folders: Mapping[str, frozenset[str]]
+) -> dict[str, RunNeeds]:
+    paths = [blob.path for blob in files if run_of_use(blob.path) is not None]
+    runs: dict[str, RunNeeds] = {}
+    for path, use in zip(paths, map_in_order(_use_of(workspace), paths, THREADS), strict=True):
+        run = run_of_use(path)
+        if run is None or use is None:
+            continue
+        known = runs.get(run, RunNeeds(use.name))
+        runs[run] = RunNeeds(
+            use.name,
+            known.files | frozenset(use.files),
+            known.entries | {use.entry},
+            known.image_folders | image_folders.get(use.entry, frozenset()),
+        )
+    return runs
+
+
+def _versions(
+    workspace: Workspace, files: Sequence[Blob]
+) -> tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]]:
+    """The data set's digest of each whole version, and why those must stay that have a title."""
+    registry = Registry(workspace)
+    versions, titles = {}, {}
+    for model in sorted({place_of(blob.path).name for blob in files if place_of(blob.path).kind == "models"}):
+        for row in registry.list(checked_name(model)):
+            versions[model, row.version] = row.manifest.dataset_digest if row.manifest else ""
+        aliases = registry.aliases(model)
+        titled = [
+            (aliases.last_opponent(), "the champion is compared with it"),
+            *((version, "a rollback leads to it") for version in aliases.former_champions()),
+            (aliases.challenger, "challenger"),
+            (aliases.champion, "champion"),
+        ]
+        titles.update({(model, version): title for version, title in titled if version is not None})
+    return versions, titles
+
+
+def _remembered(workspace: Workspace, files: Sequence[Blob]) -> frozenset[str]:
+    """The contents that the fold ledgers know."""
+    names = {place_of(blob.path).name for blob in files if place_of(blob.path).kind == "fold ledger"}
+    known: set[str] = set()
+    for name in sorted(names):
+        data = VersionedDocument(workspace, f"datasets/{name}/folds").read()[1]
+        if data is not None:
+            document = json.loads(data)
+            place = document["columns"].index("sha256")
+            known.update(row[place] for row in document["images"])
+    return frozenset(known)
+
+
+def _contents(workspace: Workspace, path: str) -> frozenset[str]:
+    """The digests that a catalogue, an embedding file or a shard's list holds; none where it cannot be read."""
+    try:
+        data = workspace.read(path)
+        if path.endswith(".json"):
+            return frozenset(json.loads(data)["sha256"])
+        return frozenset(pq.read_table(io.BytesIO(data), columns=["sha256"])["sha256"].to_pylist())
+    except (pa.ArrowException, ValueError, KeyError, OSError):
+        return frozenset()
+
+
+def _json_of(workspace: Workspace) -> Any:
+    def read(path: str) -> Any:
+        try:
+            return json.loads(workspace.read(path))
+        except ValueError:
+            return None
+
+    return read
+
+
+def _use_of(workspace: Workspace) -> Any:
+    def read(path: str) -> StageUse | None:
+        try:
+            return StageUse.model_validate_json(workspace.read(path))
+        except ValidationError:
+            return None
+
+    return read
+
+
+def _references(value: Any) -> list[str]:
+    """Paths of the files that a record in JSON refers to."""
+    if isinstance(value, dict):
+        if value.keys() == {"path", "sha256"}:
+            return [str(value["path"])]
+        return [path for item in value.values() for path in _references(item)]
+    if isinstance(value, list):
+        return [path for item in value for path in _references(item)]
+    return []
+
+
+def _image_folders(record: Any) -> list[str]:
+    """The image cache that a record names, if any."""
+    cache = record.get("cache") if isinstance(record, dict) else None
+    return [str(cache["path"])] if isinstance(cache, dict) and "path" in cache else []
