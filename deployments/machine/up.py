@@ -1,7 +1,6 @@
 """`make up`: start every part in its order, wait until each is well, and say where everything is."""
 
 import fcntl
-import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +25,7 @@ MOST_STARTS: Final = 3
 """A part that ends so often will not come up by itself."""
 
 AZURITE: Final = REPOSITORY / "infra" / "azurite"
+NODE: Final = REPOSITORY / "infra" / "node"
 LABEL_STUDIO: Final = REPOSITORY / "infra" / "label_studio"
 
 
@@ -77,10 +77,8 @@ def locked(machine: Machine) -> Iterator[None]:
 
 
 def _check_programs(machine: Machine) -> None:
-    if shutil.which("node") is None:
-        raise ConfigError(
-            "node is missing, which runs Azurite, the blob store.", cure="install Node.js 18 or later"
-        )
+    if subprocess.run([NODE, "node", "--version"], capture_output=True, check=False).returncode:
+        raise ConfigError("Node.js is missing, which runs Azurite, the blob store.", cure="run `make install`")
     if not (AZURITE / "node_modules" / "azurite").is_dir():
         raise ConfigError(
             f"Azurite, the blob store, is not installed in {AZURITE}.", cure="run infra/azurite/install"
