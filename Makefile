@@ -7,7 +7,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON ?= .venv/bin/python
 
 # They start whole systems, and look at what the machine does.
-ALONE := tests/deployments tests/infra/test_up.py tests/flows/test_ray.py
+ALONE := tests/deployments tests/machine tests/flows/test_ray.py
 
 .PHONY: help install demo up down status check test test-services format bench
 

@@ -20,7 +20,7 @@ from tasks.stores.datastore import Datastore
 from tasks.stores.fetch import ContentCache
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from azurite_service import Azurite, running_azurite
+from support.services.azurite import Azurite, running_azurite
 
 
 def upload(azurite: Azurite, n: int, size_bytes: int) -> str:

@@ -137,7 +137,7 @@ def measure(n: int) -> dict[str, tuple[float, float]]:
 
 def write_small_bundle(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from bundle_samples import write_bundle
+    from support.samples.small_bundles import write_bundle
 
     write_bundle(folder)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from support.repository import REPOSITORY
 
 settings.register_profile("lightbox", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("lightbox")
@@ -22,17 +23,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors alrea
 os.environ["MPLCONFIGDIR"] = f"{_HOME.name}/matplotlib"
 
 pytest_plugins = [
-    "azurite_service",
-    "browser_service",
-    "main_job",
-    "prefect_service",
-    "mlflow_service",
-    "small_search",
-    "stored_workspace",
-    "labelling.label_studio_service",  # it uses prefect_service
+    "support.services.azurite",
+    "support.services.browser",
+    "support.runs.growing_data",
+    "support.runs.main_job",
+    "support.services.prefect_server",
+    "support.services.mlflow_server",
+    "support.runs.small_search",
+    "support.samples.stored_workspace",
+    "support.services.label_studio",  # it uses prefect_service
 ]
-
-REPOSITORY = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)

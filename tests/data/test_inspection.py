@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from catalogue_samples import Store, encoded, slice_like, varied_store
+from support.samples.small_catalogues import Store, encoded, slice_like, varied_store
 
 from tasks.data.inspection import (
     inspect,

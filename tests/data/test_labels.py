@@ -10,9 +10,9 @@ from typing import Any
 import fsspec
 import pandas
 import pytest
-from azurite_service import Azurite
 from hypothesis import given
 from hypothesis import strategies as st
+from support.services.azurite import Azurite
 
 from tasks.data.labels import LabelledBlob, label_blobs
 from tasks.errors import ManifestMismatch

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
-from catalogue_samples import Store, encoded, slice_like, varied_store
+from support.samples.small_catalogues import Store, encoded, slice_like, varied_store
 
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.usability import check_usable

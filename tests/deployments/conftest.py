@@ -13,12 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from deployed import Mailbox, Prefect
-from main_job import FinishedRun
-from postgres_service import postgres
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect_service import PrefectServer, free_port
+from support.runs.main_job import FinishedRun
+from support.services.postgres import postgres
+from support.services.prefect_server import PrefectServer, free_port
+from support.services.prefect_ui import Mailbox, Prefect
 
 from deployments.deploy import deploy
 from tasks.demo.data_set import DemoSummary

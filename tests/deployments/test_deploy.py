@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from deployed import Prefect
+from support.services.prefect_ui import Prefect
 
 from deployments.deploy import deploy
 from deployments.plan import Plan

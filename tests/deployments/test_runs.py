@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from deployed import Mailbox, Prefect, is_gone, pid_of
+from support.services.prefect_ui import Mailbox, Prefect, is_gone, pid_of
 
 from deployments.plan import ENVIRONMENT
 

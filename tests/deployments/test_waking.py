@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from deployed import Prefect, is_gone
 from prefect.client.schemas.actions import VariableCreate, WorkPoolUpdate
+from support.services.prefect_ui import Prefect, is_gone
 
 from flows.dispatch import wait_for_end
 from flows.watchdog import WatchdogLimits, Watched, watchdog

@@ -4,14 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from endpoint.bundles import export_small_bundle
-from endpoint.live import Live, live
+from support.samples.endpoint_bundles import export_small_bundle, publish
+from support.services.live_endpoint import Live, live
 
 from deployments.endpoint.settings import ServeSettings
-from tasks.models.registry import Registry
-from tasks.stores.workspace import Workspace
-
-REASON = ("for a test",)
 
 
 @pytest.fixture(scope="session")
@@ -19,15 +15,6 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three bundles of one model that differ in their figures."""
     folder = tmp_path_factory.mktemp("bundles")
     return [export_small_bundle(folder / str(seed), seed=seed) for seed in range(3)]
-
-
-def publish(root: Path, bundles: list[Path]) -> Registry:
-    """A registry with the bundles as v1, v2, ...; v1 is champion."""
-    registry = Registry(Workspace(str(root)))
-    for bundle in bundles:
-        registry.publish(bundle)
-    registry.promote("slices", "v1", REASON)
-    return registry
 
 
 @pytest.fixture

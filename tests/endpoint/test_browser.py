@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint.live import PRIMARY, Live, picture
+from support.services.live_endpoint import PRIMARY, Live, picture
 
 pytestmark = pytest.mark.slow
 

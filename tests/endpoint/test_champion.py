@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from endpoint.conftest import REASON
-from endpoint.live import Client, Live, live, picture
-from endpoint.load import Load
+from support.samples.endpoint_bundles import REASON
+from support.services.endpoint_load import Load
+from support.services.live_endpoint import Client, Live, live, picture
 
 from deployments.endpoint.settings import ServeSettings
 from tasks.errors import LightboxError

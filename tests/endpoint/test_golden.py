@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from endpoint.live import live
+from support.services.live_endpoint import live
 
 from deployments.endpoint.settings import ServeSettings
 from tasks.models.bundle import Prediction, load_bundle

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from endpoint.live import PRIMARY, SECONDARY, Client, Live, live, picture
+from support.services.live_endpoint import PRIMARY, SECONDARY, Client, Live, live, picture
 
 from deployments.endpoint import keys as module
 from deployments.endpoint.keys import KeyRing, require_safe

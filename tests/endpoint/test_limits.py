@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from endpoint.live import PRIMARY, Live, live, picture
 from pydantic import ValidationError
+from support.services.live_endpoint import PRIMARY, Live, live, picture
 
 from deployments.endpoint.served_model import ServedModel
 from deployments.endpoint.settings import Limits, ServeSettings

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import schemathesis
-from endpoint.conftest import publish
-from endpoint.live import PRIMARY, Live, live, picture
 from hypothesis import HealthCheck, Phase, given, settings
 from jsonschema import Draft202012Validator
 from schemathesis.core.result import Ok
+from support.samples.endpoint_bundles import publish
+from support.services.live_endpoint import PRIMARY, Live, live, picture
 
 
 def test_both_documents_are_one_and_valid(shared: Live) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint.live import PRIMARY, SECONDARY, Process
-from main_job import FinishedRun
+from support.runs.main_job import FinishedRun
+from support.services.live_endpoint import PRIMARY, SECONDARY, Process
 
 from tasks.models.bundle import Prediction, load_bundle
 

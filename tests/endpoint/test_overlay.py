@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from endpoint.live import Live, live, picture
 from PIL import Image
+from support.services.live_endpoint import Live, live, picture
 
 from deployments.endpoint.overlay import SHOWN_PX
 from deployments.endpoint.settings import ServeSettings

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import pytest
-from endpoint.live import Live, picture
+from support.services.live_endpoint import Live, picture
 
 BOUNDARY = "----boundary"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from endpoint.conftest import REASON
-from endpoint.live import live, picture
+from support.samples.endpoint_bundles import REASON
+from support.services.live_endpoint import live, picture
 
 from deployments.endpoint import prediction_log as module
 from deployments.endpoint.log_shipping import ship

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from endpoint.conftest import REASON
-from endpoint.live import PRIMARY, REPOSITORY, Process, picture
-from endpoint.load import Load
+from support.repository import REPOSITORY
+from support.samples.endpoint_bundles import REASON
+from support.services.endpoint_load import Load
+from support.services.live_endpoint import PRIMARY, Process, picture
 
 from tasks.models.inference import available_cpus
 from tasks.models.registry import Registry
@@ -40,7 +41,7 @@ import json, sys
 sys.path[:0] = {[str(REPOSITORY), str(REPOSITORY / "tests")]!r}
 from deployments.endpoint.settings import LogSettings, ServeSettings
 import deployments.endpoint.__main__, deployments.endpoint.server
-from endpoint.live import live, picture
+from support.services.live_endpoint import live, picture
 given = ServeSettings(
     workspace={str(workspace)!r}, name="slices", cache_root={str(tmp_path / "cache")!r}, log=LogSettings()
 )

@@ -7,7 +7,7 @@ import urllib.request
 from typing import Any
 
 import pytest
-from endpoint.live import PRIMARY, SECONDARY, Live, picture
+from support.services.live_endpoint import PRIMARY, SECONDARY, Live, picture
 
 
 def uri(image: bytes, kind: str = "png") -> str:

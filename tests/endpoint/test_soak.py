@@ -13,10 +13,10 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from endpoint.conftest import REASON
-from endpoint.live import PRIMARY, Process, picture
-from endpoint.test_hostile import BROKEN
-from required_tools import required
+from support.samples.broken_images import BROKEN
+from support.samples.endpoint_bundles import REASON
+from support.services.live_endpoint import PRIMARY, Process, picture
+from support.services.required_tools import required
 
 from tasks.models.registry import Registry
 from tasks.stores.workspace import Workspace

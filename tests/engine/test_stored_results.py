@@ -1,7 +1,7 @@
 """Results that an earlier version kept are known by their keys, so that an upgrade trains nothing again."""
 
 import pytest
-from stored_workspace import WORKSPACE
+from support.samples.stored_workspace import WORKSPACE
 
 from flows.config import TrainingSettings
 from tasks.audit import audit_images

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from azurite_service import ACCOUNT, KEY, PROGRAM, Azurite, _free_port, _wait_until_it_answers
-from growing_data import png, scan
-from main_job import Done, lightbox
 from numpy.typing import NDArray
+from support.runs.growing_data import png, scan
+from support.runs.main_job import Done, lightbox
+from support.services.azurite import ACCOUNT, KEY, PROGRAM, Azurite, _free_port, _wait_until_it_answers
 
 from tasks.images.settings import Preprocessing
 from tasks.stores.datastore import Datastore

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from main_job import lightbox, retrain_arguments
 from PIL import Image
+from support.runs.main_job import lightbox, retrain_arguments
 
 from tasks.demo.data_set import DemoSummary
 

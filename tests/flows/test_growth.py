@@ -10,7 +10,15 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from growing_data import CLASS_APPEARS, NAME, PROMOTED_BY_HAND, ROLLED_BACK, YEARS, Grown, HalfYear
+from support.runs.growing_data import (
+    CLASS_APPEARS,
+    NAME,
+    PROMOTED_BY_HAND,
+    ROLLED_BACK,
+    YEARS,
+    Grown,
+    HalfYear,
+)
 
 from tasks.data.folds import FoldLedger
 from tasks.stores.workspace import VersionedDocument, Workspace

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from main_job import FinishedRun, retrain_arguments
+from support.runs.main_job import FinishedRun, retrain_arguments
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
 

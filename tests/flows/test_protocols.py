@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from main_job import lightbox, retrain_arguments
+from support.runs.main_job import lightbox, retrain_arguments
 
 from tasks.demo.data_set import DemoSummary
 

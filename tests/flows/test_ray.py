@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from main_job import lightbox
-from prefect_service import free_port
-from ray_service import RayCluster, ray_head
-from small_search import COMMAND, arguments, trainings
+from support.runs.main_job import lightbox
+from support.runs.small_search import COMMAND, arguments, trainings
+from support.services.prefect_server import free_port
+from support.services.ray_cluster import RayCluster, ray_head
 
 from tasks.demo.data_set import DemoSummary
 

@@ -5,12 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-TESTS = Path(__file__).parent.parent
+from support.repository import REPOSITORY, TESTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -18,8 +16,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `interrupted_runs.py` found."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{TESTS}{os.pathsep}{TESTS.parent}"}
-    command = [sys.executable, str(TESTS / "interrupted_runs.py"), str(tmp_path_factory.mktemp("killed"))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{TESTS}{os.pathsep}{REPOSITORY}"}
+    command = [
+        sys.executable,
+        str(TESTS / "support" / "runs" / "interrupted_runs.py"),
+        str(tmp_path_factory.mktemp("killed")),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=550)
     assert done.returncode == 0, done.stderr[-4000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

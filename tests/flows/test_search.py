@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from main_job import lightbox
-from small_search import COMMAND, arguments, trainings
+from support.runs.main_job import lightbox
+from support.runs.small_search import COMMAND, arguments, trainings
 
 from tasks.demo.data_set import DemoSummary
 

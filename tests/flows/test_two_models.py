@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from main_job import Done, lightbox
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
+from support.runs.main_job import Done, lightbox
 
 from flows.config import TrainingSettings
 from flows.fine_tune import NO_AVERAGE, fine_tune, read_trained

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
-from recorded_api import Answer, Asked, recorded_api
-from required_tools import REPOSITORY, absent, output_of, required
+from support.repository import REPOSITORY
+from support.services.recorded_api import Answer, Asked, recorded_api
+from support.services.required_tools import absent, output_of, required
 
 from tasks.compute.azure_vm import ROLE_ACTIONS
 from tasks.compute.settings import AzureVmCompute

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 import yaml
 from azure.storage.blob import BlobServiceClient
-from azurite_service import FOLDER as AZURITE
-from azurite_service import PROGRAM
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_settings_fields
 from prefect_redis.client import RedisMessagingSettings
-from prefect_service import free_port
-from required_tools import REPOSITORY, output_of, required
+from support.repository import REPOSITORY
+from support.services.azurite import FOLDER as AZURITE
+from support.services.azurite import PROGRAM
+from support.services.prefect_server import free_port
+from support.services.required_tools import output_of, required
 
 CONTAINERS = REPOSITORY / "infra" / "containers"
 DOCKERFILE = (CONTAINERS / "Dockerfile").read_text()

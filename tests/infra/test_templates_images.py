@@ -9,9 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from endpoint.bundles import export_small_bundle
-from endpoint.live import PRIMARY, READY, picture
-from required_tools import REPOSITORY, output_of, required
+from support.repository import REPOSITORY
+from support.samples.endpoint_bundles import export_small_bundle
+from support.services.live_endpoint import PRIMARY, READY, picture
+from support.services.required_tools import output_of, required
 
 from tasks.models.registry import Registry
 from tasks.stores.workspace import Workspace

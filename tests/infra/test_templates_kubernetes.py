@@ -15,7 +15,8 @@ import yaml
 from kubernetes_validate import ValidationError
 from prefect.utilities.templating import apply_values
 from prefect_kubernetes.worker import KubernetesWorker
-from required_tools import REPOSITORY, output_of, required
+from support.repository import REPOSITORY
+from support.services.required_tools import output_of, required
 
 KUBERNETES = REPOSITORY / "infra" / "kubernetes"
 FOLDERS = ("base", "jobs", "ray")

@@ -3,7 +3,8 @@
 import re
 import sys
 
-from required_tools import REPOSITORY, output_of
+from support.repository import REPOSITORY
+from support.services.required_tools import output_of
 
 PROGRAM = REPOSITORY / "benchmarks" / "scaling.py"
 

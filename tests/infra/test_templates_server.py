@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from postgres_service import postgres
-from prefect_service import free_port
-from required_tools import REPOSITORY, output_of, required
+from support.repository import REPOSITORY
+from support.services.postgres import postgres
+from support.services.prefect_server import free_port
+from support.services.required_tools import output_of, required
 
 PASSWORD = "admin:a-password-for-tests"
 COMPOSE = yaml.safe_load((REPOSITORY / "infra/containers/compose.yaml").read_text())

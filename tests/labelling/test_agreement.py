@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from labelling.said import say
 from sklearn.metrics import cohen_kappa_score
+from support.samples.decisions import say
 
 from tasks.labelling.agreement import agreement, cohen_kappa, fleiss_kappa
 from tasks.labelling.consensus import verdicts

@@ -1,6 +1,6 @@
 """Who is asked about, and why; what is settled never again."""
 
-from labelling.said import digest, say
+from support.samples.decisions import digest, say
 
 from tasks.labelling.candidates import find_candidates
 from tasks.labelling.consensus import verdicts

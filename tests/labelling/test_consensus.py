@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from labelling.said import digest, say
+from support.samples.decisions import digest, say
 
 from tasks.labelling.consensus import Verdict, verdicts
 from tasks.labelling.decision import Decision

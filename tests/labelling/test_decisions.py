@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from labelling.said import say
 from pydantic import ValidationError
+from support.samples.decisions import say
 
 from tasks.errors import WorkspaceError
 from tasks.labelling.decision import DecisionStore

@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
-from browser_service import chromium
-from labelling.label_studio_service import OTHER, OWNER, PASSWORD, HiddenLabels, LabelStudioServer
-from main_job import Done, lightbox
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from small_search import COMMAND
+from support.repository import REPOSITORY, TESTS
+from support.runs.main_job import Done, lightbox
+from support.runs.small_search import COMMAND
+from support.services.browser import chromium
+from support.services.label_studio import OTHER, OWNER, PASSWORD, HiddenLabels, LabelStudioServer
 
 from deployments.deploy import deploy
 from tasks.labelling.decision import Decision, DecisionStore
@@ -183,11 +184,11 @@ def test_a_second_sync_and_one_killed_anywhere_leave_the_same(
             if place < 2:
                 label_studio.other.answer(task["id"], FLIPPED[label])
         if name == "killed":
-            script = Path(__file__).with_name("killed_syncs.py")
+            script = TESTS / "support" / "runs" / "killed_syncs.py"
             environment = {**label_studio.environment, "LIGHTBOX_CACHE": str(folder / "cache")}
             deaths = subprocess.run(
                 [sys.executable, script, desk.workspace, name],
-                env={**os.environ, **environment, "PYTHONPATH": str(script.parents[2])},
+                env={**os.environ, **environment, "PYTHONPATH": str(REPOSITORY)},
                 capture_output=True,
                 text=True,
                 check=True,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from bundle_samples import facts, members, write_bundle
+from support.samples.small_bundles import facts, members, write_bundle
 
 from tasks.models.training_images import TrainingImage, TrainingImages
 

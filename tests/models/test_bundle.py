@@ -13,17 +13,16 @@ import fsspec
 import numpy as np
 import onnx
 import pytest
-from bundle_samples import KIND, as_png, facts, members, pixels, write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
+from support.repository import REPOSITORY
+from support.samples.small_bundles import KIND, as_png, facts, members, pixels, write_bundle
 
 from tasks.errors import BundleError, ConfigError
 from tasks.images.decode import RejectReason
 from tasks.models.bundle import Bundle, Prediction, Rejected, load_bundle
 from tasks.models.inference import Graph, probabilities
 from tasks.models.manifest import amend, sha256_of
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azurite_service import Azurite
-from bundle_samples import pixels
+from support.samples.small_bundles import pixels
+from support.services.azurite import Azurite
 
 from tasks.errors import BundleError, RegistryError, WorkspaceError
 from tasks.models.bundle import load_bundle

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundle_samples import pixels
+from support.repository import REPOSITORY
+from support.samples.small_bundles import pixels
 
 from tasks.errors import BundleError
 from tasks.models import runtimes
@@ -83,7 +84,7 @@ def test_the_first_calls_of_a_process_may_come_at_once(exported: Path) -> None:
     for _ in range(4):
         done = subprocess.run(
             [sys.executable, "-c", _FIRST_CALLS_AT_ONCE, str(exported / "model.onnx")],
-            cwd=Path(__file__).parents[2],
+            cwd=REPOSITORY,
             timeout=60,
             check=False,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from main_job import FinishedRun, lightbox
+from support.runs.main_job import FinishedRun, lightbox
 
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.engine.run import Run

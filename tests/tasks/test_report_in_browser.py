@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from main_job import FinishedRun
+from support.runs.main_job import FinishedRun
 
 pytestmark = pytest.mark.slow
 

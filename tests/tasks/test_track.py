@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from main_job import FinishedRun, lightbox, retrain_arguments
 from pydantic import ValidationError
+from support.runs.main_job import FinishedRun, lightbox, retrain_arguments
 
 from tasks.automl.tried import CurvePoint, Tried
 from tasks.tracking.mlflow_run import TrackingServer

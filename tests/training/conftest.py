@@ -1,10 +1,12 @@
 """Fixtures of the training tests."""
 
 import pytest
-import torch
-from disc_pictures import Pictures, picture, sha256_of, table
+from support.one_thread import one_thread
+from support.samples.disc_pictures import Pictures, picture, sha256_of, table
 
 from tasks.data.training_view import TrainingView
+
+__all__ = ["one_thread", "pictures", "view"]
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +19,3 @@ def pictures() -> Pictures:
 def view() -> TrainingView:
     """Of 32 images, the 24 outside fold 0."""
     return TrainingView(table(32), {0})
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Tests share the machine."""
-    torch.set_num_threads(1)

@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from disc_pictures import Pictures
 from numpy.typing import NDArray
-from torchrun_script import FINE_TUNE, train_both
+from support.repository import REPOSITORY, TESTS
+from support.runs.torchrun_training import FINE_TUNE, train_both
+from support.samples.disc_pictures import Pictures
 
 from tasks.data.training_view import TrainingView
 from tasks.errors import ConfigError, TrainingError
 from tasks.training.device import check_devices
 from tasks.training.distributed import Ranks
 from tasks.training.member import TrainedMember, fit_member
-
-TESTS = Path(__file__).parent.parent
 
 
 class Cramped(Pictures):
@@ -52,9 +51,9 @@ def test_torchrun_gives_the_weights_of_one_process(
 ) -> None:
     """In float32, so that what is left is the order in which gradients are added up."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    paths = os.pathsep.join([str(TESTS), str(REPOSITORY)])
     subprocess.run(
-        [*command, str(TESTS / "torchrun_script.py"), str(tmp_path)],
+        [*command, str(TESTS / "support" / "runs" / "torchrun_training.py"), str(tmp_path)],
         check=True,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         timeout=240,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disc_pictures import Pictures, picture, sha256_of
+from support.samples.disc_pictures import Pictures, picture, sha256_of
 
 from tasks.copies.alignment import thumbnail
 from tasks.images.decode import prepare

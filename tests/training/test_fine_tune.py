@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from disc_pictures import SIDE, Pictures, sha256_of
+from support.samples.disc_pictures import SIDE, Pictures, sha256_of
 from torch import Tensor
 
 import tasks.training.loop
