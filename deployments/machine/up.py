@@ -78,7 +78,9 @@ def locked(machine: Machine) -> Iterator[None]:
 
 def _check_programs(machine: Machine) -> None:
     if subprocess.run([NODE, "node", "--version"], capture_output=True, check=False).returncode:
-        raise ConfigError("Node.js is missing, which runs Azurite, the blob store.", cure="run `make install`")
+        raise ConfigError(
+            "Node.js is missing, which runs Azurite, the blob store.", cure="run `make install`"
+        )
     if not (AZURITE / "node_modules" / "azurite").is_dir():
         raise ConfigError(
             f"Azurite, the blob store, is not installed in {AZURITE}.", cure="run infra/azurite/install"

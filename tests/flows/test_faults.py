@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from support.runs.growing_data import png, scan
 from support.runs.main_job import Done, lightbox
-from support.services.azurite import ACCOUNT, KEY, PROGRAM, Azurite, _free_port, _wait_until_it_answers
+from support.services.azurite import ACCOUNT, KEY, NODE, PROGRAM, Azurite, _free_port, _wait_until_it_answers
 
 from tasks.images.settings import Preprocessing
 from tasks.stores.datastore import Datastore
@@ -142,7 +142,15 @@ class StoppableAzurite:
         self.azurite = Azurite(endpoint, ACCOUNT, KEY, folder / "access.log")
 
     def start(self) -> None:
-        command = [str(PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", str(self._port), "--location"]
+        command = [
+            str(NODE),
+            str(PROGRAM),
+            "--blobHost",
+            "127.0.0.1",
+            "--blobPort",
+            str(self._port),
+            "--location",
+        ]
         command += [str(self._folder), "--skipApiVersionCheck", "--disableTelemetry"]
         with self.azurite.log.open("ab") as log:
             self._server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)

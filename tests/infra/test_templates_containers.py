@@ -20,7 +20,7 @@ from prefect.settings.legacy import _get_settings_fields
 from prefect_redis.client import RedisMessagingSettings
 from support.repository import REPOSITORY
 from support.services.azurite import FOLDER as AZURITE
-from support.services.azurite import PROGRAM
+from support.services.azurite import NODE, PROGRAM
 from support.services.prefect_server import free_port
 from support.services.required_tools import output_of, required
 
@@ -213,7 +213,9 @@ def test_the_store_of_compose_starts_with_the_secrets_and_gets_its_container(tmp
         .replace("/run/secrets", str(folder))
         .replace("/data", str(tmp_path / "data"))
     )
-    command = command.replace("azurite-blob", f"{PROGRAM} --blobPort {port}").replace("0.0.0.0", "127.0.0.1")
+    command = command.replace("azurite-blob", f"{NODE} {PROGRAM} --blobPort {port}").replace(
+        "0.0.0.0", "127.0.0.1"
+    )
     connection = (folder / "storage_connection").read_text().replace("azurite:10000", f"127.0.0.1:{port}")
     store = subprocess.Popen(["sh", "-c", command], cwd=tmp_path, stdout=subprocess.DEVNULL)
     try:

@@ -19,6 +19,7 @@ from support.services.required_tools import absent
 
 FOLDER = REPOSITORY / "infra" / "azurite"
 PROGRAM = FOLDER / "node_modules" / ".bin" / "azurite-blob"
+NODE = REPOSITORY / "infra" / "node"
 ACCOUNT = "devstoreaccount1"
 # The account key that every Azurite starts with, published in its documentation:
 # https://learn.microsoft.com/azure/storage/common/storage-connect-azurite
@@ -78,7 +79,16 @@ def running_azurite(folder: Path) -> Iterator[Azurite]:
     """The server, with its blobs and its log in a folder, until the block ends."""
     port = _free_port()
     log = folder / "access.log"
-    command = [str(PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder)]
+    command = [
+        str(NODE),
+        str(PROGRAM),
+        "--blobHost",
+        "127.0.0.1",
+        "--blobPort",
+        str(port),
+        "--location",
+        str(folder),
+    ]
     command += ["--skipApiVersionCheck", "--disableTelemetry"]
     with log.open("wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, start_new_session=True)
