@@ -18,6 +18,7 @@ from tasks.labelling.assistance import AssistanceFigures, Assistant, train_assis
 from tasks.labelling.candidates import SUGGESTED, Candidate, find_candidates
 from tasks.labelling.choice import side_by_side, teaching_order, uncertainty
 from tasks.labelling.pool import Pool, gathered, pool_features, unlike_the_store
+from tasks.labelling.sampling import mixed, random_order
 from tasks.labelling.settings import LabellingSettings
 from tasks.labelling.sources import copies_of_last_catalogue, doubted_by_last_report, logged_images
 from tasks.labelling.standing import Standing, read_standing
@@ -30,9 +31,10 @@ QUEUE_COLUMNS: Final = {
     "suggestion": "str",
     "probability": "float64",
     "sure": "bool",
+    "selection_probability": "float64",
 }
 """Columns of queue.parquet, a row an image to ask about, in order. `suggestion` is the likeliest class, or "" without a
-model; `sure`: it is shown to people."""
+model; `sure`: people are shown it; `selection_probability` of what is drawn at random among all unlabelled, else 0."""
 
 
 class TaskQueue(Record):
@@ -145,8 +147,8 @@ def _ordered(
     trained: Assistant | AssistanceFigures,
     settings: LabellingSettings,
 ) -> pd.DataFrame:
-    """The queue: reasons in their order; among unlabelled images first what teaches most, then what is known well."""
-    place = {sha256: row for row, sha256 in enumerate(pool.sha256s)}
+    """The queue: reasons in their order; then unlabelled images, what teaches most mixed with what is drawn at random;
+    then what the machine knows well."""
     rows = pd.DataFrame(
         {
             "sha256": [one.sha256 for one in candidates],
@@ -155,13 +157,16 @@ def _ordered(
             "suggestion": "",
             "probability": 0.0,
             "sure": False,
+            "selection_probability": 0.0,
         }
     )
-    if features is None or not candidates:
-        return typed(rows, QUEUE_COLUMNS)
-    values = features[[place[one.sha256] for one in candidates]]
+    free = np.flatnonzero(rows["reason"] == "unlabelled")
+    values = None
     doubt: NDArray[np.float64] | None = None
-    if isinstance(trained, Assistant):
+    if features is not None and candidates:
+        place = {sha256: row for row, sha256 in enumerate(pool.sha256s)}
+        values = features[[place[one.sha256] for one in candidates]]
+    if values is not None and isinstance(trained, Assistant):
         probabilities = trained.probabilities(values)
         doubt = uncertainty(probabilities)
         best = probabilities.argmax(axis=1)
@@ -169,14 +174,20 @@ def _ordered(
         rows["probability"] = probabilities.max(axis=1)
         if trained.figures.threshold is not None:
             rows["sure"] = (rows["probability"] >= trained.figures.threshold) & rows["reason"].isin(SUGGESTED)
-    free = (rows["reason"] == "unlabelled").to_numpy()
-    sure = rows["sure"].to_numpy(np.bool_)
-    ask, known = np.flatnonzero(free & ~sure), np.flatnonzero(sure)
-    order = [np.flatnonzero(~free)]
-    order.append(
-        ask[teaching_order(values[ask], None if doubt is None else doubt[ask], settings.queue_images)]
-    )
-    for name in settings.classes:
-        of_class = known[(rows["suggestion"].to_numpy()[known] == name)]
-        order.append(of_class[side_by_side(values[of_class])])
-    return typed(rows.iloc[np.concatenate(order)].reset_index(drop=True), QUEUE_COLUMNS)
+    ask = free[~rows["sure"].to_numpy(np.bool_)[free]]
+    if values is not None:
+        ask = ask[teaching_order(values[ask], None if doubt is None else doubt[ask], settings.queue_images)]
+    known = np.setdiff1d(free, ask)
+    parts = [ask]
+    for label in settings.classes:
+        of_class = known[rows["suggestion"].to_numpy()[known] == label]
+        parts.append(of_class if values is None else of_class[side_by_side(values[of_class])])
+    drawn = free[random_order(rows["sha256"].to_numpy(str)[free].tolist())]
+    order, at_random = mixed(np.concatenate(parts), drawn, settings.random_share)
+    chosen = order[at_random]
+    # Nothing is suggested of these: a label that the machine had a say in speaks for the machine.
+    rows.loc[chosen, ["reason", "sure"]] = ["random", False]
+    soon = int(at_random[: settings.queue_images].sum())
+    rows.loc[chosen, "selection_probability"] = soon / len(free) if soon else 0.0
+    first = np.setdiff1d(np.arange(len(rows)), free)
+    return typed(rows.iloc[np.concatenate([first, order])].reset_index(drop=True), QUEUE_COLUMNS)

@@ -90,6 +90,9 @@ def _decision(studio: LabelStudio, project: int, task: Task, entered: Entered, r
         time=entered.updated,
         project=f"{studio.url}/projects/{project}",
         seconds=entered.seconds,
+        reason=task.reason,
+        selection_probability=task.selection_probability,
+        suggested=task.suggested,
     )
 
 

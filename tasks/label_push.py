@@ -167,6 +167,10 @@ def _add(work: _Work, project: int, rows: pd.DataFrame) -> None:
                 path=row["path"],
                 image=addresses[row["sha256"]],
                 heading=_heading(row["sha256"], row["reason"]),
+                reason=row["reason"],
+                selection_probability=(
+                    float(row["selection_probability"]) if row["selection_probability"] > 0 else None
+                ),
                 suggestion=_suggestion(work.model, row),
             )
             for row in some

@@ -18,6 +18,7 @@ from tasks.evaluation.suspects import SUSPECT_COLUMNS, find_suspects
 from tasks.export import ExportedBundle
 from tasks.fine_tune import TrainedMembers, read_curves
 from tasks.ingest import Listing, image_reader
+from tasks.labelling.standing import read_standing
 from tasks.models.bundle import load_bundle
 from tasks.models.manifest import BundleManifest
 from tasks.pages.album import Album
@@ -38,7 +39,7 @@ from tasks.pages.history import history
 from tasks.pages.leaderboard import search_facts
 from tasks.pages.recipes import differing_recipes
 from tasks.pages.report_page import render_page
-from tasks.pages.second_looks import without_leaks, without_suspects
+from tasks.pages.second_looks import without_chosen, without_leaks, without_suspects
 from tasks.promote import Published
 from tasks.record import FileReference, Record
 
@@ -79,6 +80,7 @@ def write_report(
     album = Album(table, copies_ever(run, table), bundle, image_reader(run, listing))
     chains = _chains(run, catalogue, table)
     positive = catalogue.positive_index
+    standing = read_standing(run.open_workspace(), run.name)
     content = ReportContent(
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         evaluation=evaluated.evaluation,
@@ -104,6 +106,7 @@ def write_report(
         second_looks=[
             *without_leaks(evaluated.leak, evaluated.evaluation_without_leaks),
             *without_suspects(evaluated.evaluation, predictions, rows, suspects),
+            *without_chosen(evaluated.evaluation, predictions, rows, standing.chosen, standing.confirmed),
         ],
         comparison=verdict.comparison,
         history=history(run.open_workspace(), run.name, published.version, table),

@@ -6,7 +6,9 @@ from typing import Final, Literal
 
 from tasks.labelling.consensus import SETTLED, Verdict
 
-Reason = Literal["disputed", "second_opinion", "conflict", "suspect", "uncertain", "unlike", "unlabelled"]
+Reason = Literal[
+    "disputed", "second_opinion", "conflict", "suspect", "uncertain", "unlike", "random", "unlabelled"
+]
 REASONS: Final[tuple[Reason, ...]] = (
     "disputed",
     "second_opinion",
@@ -14,9 +16,11 @@ REASONS: Final[tuple[Reason, ...]] = (
     "suspect",
     "uncertain",
     "unlike",
+    "random",
     "unlabelled",
 )
-"""The first one that holds of an image; also the order in which they are asked, except that disputes go to a review."""
+"""The first one that holds of an image; also the order in which they are asked, except that disputes go to a review and
+that unlabelled ones drawn at random stand among those that the model chose."""
 
 WORDS: Final[Mapping[Reason, str]] = {
     "disputed": "people disagree: settle it",
@@ -25,6 +29,7 @@ WORDS: Final[Mapping[Reason, str]] = {
     "suspect": "its label is doubtful",
     "uncertain": "the served model was not sure of it",
     "unlike": "it is unlike the images that the model learnt from",
+    "random": "",
     "unlabelled": "",
 }
 """What people read above the image: why it is asked, never which label is doubted."""

@@ -40,6 +40,18 @@ class Decision(Frozen):
         default=None, ge=0, le=1, description="How sure the machine was; none of a person."
     )
     seconds: float | None = Field(default=None, ge=0, description="How long it took, where that is known.")
+    reason: str | None = Field(
+        default=None, description="Why a person was asked about the image; None where nobody was asked."
+    )
+    selection_probability: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="How probable it was to be asked about, where it was drawn at random.",
+    )
+    suggested: str | None = Field(
+        default=None, description="The class that the page showed as chosen already, if it showed one."
+    )
 
     @model_validator(mode="after")
     def _label_with_its_answer(self) -> Self:

@@ -154,17 +154,23 @@ class LabelStudio:
 
     def _task(self, row: Mapping[str, Any]) -> Task:
         data, meta = row.get("data") or {}, row.get("meta") or {}
-        models = [
-            str(one["model_version"]) for one in row.get("predictions") or () if one.get("model_version")
-        ]
+        suggestions = {
+            str(one["model_version"]): chosen(one.get("result") or ())
+            for one in row.get("predictions") or ()
+            if one.get("model_version")
+        }
+        model = max(suggestions, default=None)
         return Task(
             id=int(row["id"]),
             sha256=str(data.get("sha256") or ""),
             path=str(meta.get("path") or ""),
             overlap=int(row.get("overlap") or 1),
             answers=tuple(self._entered(one) for one in row.get("annotations") or ()),
-            model=max(models, default=None),
+            model=model,
             data=data,
+            reason=meta.get("reason"),
+            selection_probability=meta.get("selection_probability"),
+            suggested=None if model is None else suggestions[model],
         )
 
     def _entered(self, row: Mapping[str, Any]) -> Entered:

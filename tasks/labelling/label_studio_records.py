@@ -20,7 +20,7 @@ class Entered:
 
 @dataclass(frozen=True)
 class Task:
-    """One image in a project. `model` is the version of its suggestion, `data` what the page is filled with."""
+    """One image in a project: `suggested` is what it suggests, `model` the version that does, `data` fills the page."""
 
     id: int
     sha256: str
@@ -29,6 +29,9 @@ class Task:
     answers: tuple[Entered, ...]
     model: str | None
     data: Mapping[str, Any]
+    reason: str | None = None
+    selection_probability: float | None = None
+    suggested: str | None = None
 
     @property
     def is_untouched(self) -> bool:
@@ -49,6 +52,8 @@ class NewTask:
     path: str
     image: str
     heading: str
+    reason: str
+    selection_probability: float | None = None
     suggestion: "SuggestedLabel | None" = None
 
 
@@ -75,7 +80,11 @@ def as_task(task: NewTask) -> dict[str, Any]:
     """A task as the import takes it."""
     return {
         "data": {"image": task.image, "heading": task.heading, "sha256": task.sha256},
-        "meta": {"path": task.path},
+        "meta": {
+            "path": task.path,
+            "reason": task.reason,
+            "selection_probability": task.selection_probability,
+        },
         "predictions": [] if task.suggestion is None else [as_prediction(task.suggestion)],
     }
 

@@ -69,6 +69,13 @@ class LabellingSettings(Frozen):
         le=100_000,
         description="Unanswered images that stand in Label Studio at once; the rest is chosen at a later sync.",
     )
+    random_share: float = Field(
+        default=0.15,
+        ge=0,
+        le=1,
+        description="Share of the unlabelled images asked about that are drawn at random, whatever the model thinks of "
+        "them: figures on these speak for all images, figures on chosen ones do not.",
+    )
     images_by: Literal["upload", "link"] = Field(
         default="upload",
         description="upload: copies in Label Studio, behind its login. link: signed links into the image store, made "

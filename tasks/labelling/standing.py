@@ -24,6 +24,17 @@ class LabelledByPeople(Frozen):
     disputed: int = Field(ge=0, description="Contents that wait for a review: without a label until then.")
     people: int = Field(ge=0, description="People who answered.")
     agreement: Agreement = Field(description="How far they agree beyond chance.")
+    at_random: int = Field(default=0, ge=0, description="Labelled contents that were drawn at random.")
+    chosen: int = Field(
+        default=0,
+        ge=0,
+        description="Labelled contents that were asked about for a reason: not a sample of all.",
+    )
+    confirmed: int = Field(
+        default=0,
+        ge=0,
+        description="Labelled contents whose label the page suggested to a person who gave it.",
+    )
 
     @property
     def words(self) -> str:
@@ -33,6 +44,9 @@ class LabelledByPeople(Frozen):
         ]
         counts += [f"{self.rejected} rejected"] if self.rejected else []
         counts += [f"{self.disputed} disputed and without a label until a review"] if self.disputed else []
+        counts += [f"{self.at_random} drawn at random"] if self.at_random else []
+        counts += [f"{self.chosen} chosen by the machine or for a doubt"] if self.chosen else []
+        counts += [f"{self.confirmed} suggested by the machine and confirmed"] if self.confirmed else []
         return ", ".join(counts) + (f". {self.agreement.words}" if self.agreement.words else "")
 
 
@@ -65,6 +79,28 @@ class Standing:
             return verdict.label, ""
         return None, verdict.why_without_label
 
+    @property
+    def chosen(self) -> frozenset[str]:
+        """Labelled contents that somebody was asked about for a reason, not at random: they are no sample of all."""
+        return frozenset(
+            sha256
+            for sha256, verdict in self._labelled.items()
+            if any(vote.reason not in (None, "random") for vote in verdict.votes.values())
+        )
+
+    @property
+    def confirmed(self) -> frozenset[str]:
+        """Labelled contents whose label a person gave after it had been suggested."""
+        return frozenset(
+            sha256
+            for sha256, verdict in self._labelled.items()
+            if any(vote.label == vote.suggested == verdict.label for vote in verdict.votes.values())
+        )
+
+    @property
+    def _labelled(self) -> Mapping[str, Verdict]:
+        return {sha256: one for sha256, one in self.verdicts.items() if one.state == "labelled"}
+
     def figures(self) -> LabelledByPeople | None:
         """None where people have decided nothing."""
         people = {decision.by for decision in self.decisions if decision.source == "person"}
@@ -77,6 +113,12 @@ class Standing:
             disputed=states["disputed"],
             people=len(people),
             agreement=agreement(self.verdicts.values()),
+            at_random=sum(
+                any(vote.reason == "random" for vote in verdict.votes.values())
+                for verdict in self._labelled.values()
+            ),
+            chosen=len(self.chosen),
+            confirmed=len(self.confirmed),
         )
 
 

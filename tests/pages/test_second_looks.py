@@ -7,7 +7,7 @@ from support.samples.leaking_split import LEAK
 from tasks.data.given_split import Leak
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.pages.content import EvaluatedPredictions, SecondLook
-from tasks.pages.second_looks import without_leaks, without_suspects
+from tasks.pages.second_looks import without_chosen, without_leaks, without_suspects
 
 LABELS = np.arange(40) % 2
 # The first four images are predicted wrongly.
@@ -15,7 +15,9 @@ CHANCE = np.where(np.arange(40) < 4, 1 - LABELS, LABELS) * 0.8 + 0.1
 ROWS = EvaluatedPredictions(
     LABELS, np.stack([1 - CHANCE, CHANCE], axis=1), (CHANCE > 0.5).astype(np.int64), np.arange(40)
 )
-PREDICTIONS = pd.DataFrame({"path": [f"{i}.png" for i in range(40)]})
+PREDICTIONS = pd.DataFrame(
+    {"path": [f"{i}.png" for i in range(40)], "sha256": [f"{i:064x}" for i in range(40)]}
+)
 
 
 def _evaluation() -> Evaluation:
@@ -65,3 +67,11 @@ def test_a_leaking_split_is_told_in_words() -> None:
     (look,) = _looks(LEAK, _suspects())
     assert "20 of the 54 test files" in look.why and "11 distinct images stand on both sides" in look.why
     assert "did not learn from the 30 training files" in look.why
+
+
+def test_figures_without_labels_that_the_machine_had_a_say_in_stand_beside_the_headline() -> None:
+    chosen, confirmed = PREDICTIONS["sha256"][:3], PREDICTIONS["sha256"][10:14]
+    first, second = without_chosen(_evaluation(), PREDICTIONS, ROWS, frozenset(chosen), frozenset(confirmed))
+    assert (first.evaluation.n, second.evaluation.n) == (37, 36)
+    assert first.evaluation.accuracy.value == 36 / 37 and "speak for no population" in first.why
+    assert list(without_chosen(_evaluation(), PREDICTIONS, ROWS, frozenset(), frozenset())) == []
