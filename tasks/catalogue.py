@@ -68,7 +68,7 @@ def ledger_of(run: Run) -> VersionedDocument:
     return VersionedDocument(run.open_workspace(), f"datasets/{run.name}/folds")
 
 
-def _ledger_state(run: Run, *_: object, **__: object) -> str:
+def _ledger_state(run: Run) -> str:
     content = ledger_of(run).read()[1]
     return hashlib.sha256(content or b"").hexdigest()
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from scipy.special import softmax
@@ -24,8 +24,6 @@ from tasks.evaluation.out_of_fold import reported_folds
 from tasks.ingest import Listing
 from tasks.prepare import ImageCache, prepare_images
 from tasks.search_trainings import (
-    ProbedBase,
-    UnitAnswers,
     checkpoint_folder,
     probe_base,
     probed_sample,
@@ -85,12 +83,12 @@ class Trainings:
         if isinstance(outcome, TrainingError):
             trial.reason = outcome.message
             return trial
-        probed, seconds, reused = cast("tuple[ProbedBase, float, bool]", outcome)
+        probed, reused = outcome.record, outcome.reused
         if reused:
             self.budget.add_earlier(probed.seconds)
         for unit, answers in zip(units, probed.units, strict=True):
             trial.answers.setdefault(0, {})[unit] = read_answers(self._run, self.table, answers, self._sample)
-        trial.seconds += probed.seconds if reused else seconds
+        trial.seconds += probed.seconds if reused else outcome.seconds
         trial.trainings += len(units)
         trial.finished_at = self.budget.used_seconds
         return trial
@@ -124,8 +122,8 @@ class Trainings:
             if isinstance(outcome, TrainingError):
                 trial.reason = outcome.message
                 continue
-            answers, seconds, reused = cast("tuple[UnitAnswers, float, bool]", outcome)
-            if reused:
+            answers, seconds = outcome.record, outcome.seconds
+            if outcome.reused:
                 seconds = answers.seconds
                 self.budget.add_earlier(seconds / at_once)
             trial.answers.setdefault(epochs, {})[unit] = read_answers(self._run, self.table, answers)
