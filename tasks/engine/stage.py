@@ -250,11 +250,6 @@ def stage(
     return wrap
 
 
-def call(flow: Callable[..., Any], *args: Any) -> Any:
-    """Call a flow as a subflow inside a flow run, else as the plain function that it is."""
-    return flow(*args) if inside_flow_run() else flow.fn(*args)  # type: ignore[attr-defined]
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
