@@ -25,14 +25,15 @@ import numpy as np
 import optuna
 from sklearn.metrics import roc_auc_score
 
-from tasks.automl.leaderboard import pooled
+from tasks.automl.funnel import Funnel
 from tasks.automl.settings import SearchSettings
+from tasks.automl.trials import pooled
 from tasks.catalogue import build_catalogue
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.engine.run import open_run
 from tasks.errors import TrainingError
 from tasks.ingest import ingest
-from tasks.search import Funnel
+from tasks.search import StageTrainer, remember, scope_of
 from tasks.training.recipes import PRESETS, FineTune, TrainingOptions
 
 Course = list[tuple[float, float]]
@@ -54,9 +55,9 @@ class Watched(Funnel):
             choices = self.choices()
         except TrainingError:
             return
-        labels, scores, positive = [], [], self.trainings.positive
+        labels, scores, positive = [], [], self.scope.positive
         for fold, choice in choices.items():
-            trial, units = self.trials[self.tried(choice)], set(self.trainings.units([fold]))
+            trial, units = self.trials[self.tried(choice)], set(self.scope.units([fold]))
             furthest = max(epochs for epochs, answers in trial.answers.items() if units <= set(answers))
             truth, probabilities, _ = pooled([trial.answers[furthest][unit][fold] for unit in units])
             labels.append(truth)
@@ -70,7 +71,7 @@ class Plain(Watched):
 
     def _probe(self) -> None:
         for search in self.searches.values():
-            search.open(self.bases)
+            search.open(self.scope.bases)
 
 
 def main() -> None:
@@ -150,9 +151,10 @@ def _search(
     listing = ingest(run, ImagesSource(url=images)).listing
     catalogue = build_catalogue(run, listing, CatalogueSettings(), options.positive_class)
     training = TrainingOptions(seed=seed, device="auto")
-    search = kind(run, listing, catalogue, root, settings, training, refit=False, report=lambda *_: None)
+    scope = scope_of(run, catalogue, root, settings, training, refit=False)
+    search = kind(scope, StageTrainer(run, listing, catalogue, training, settings.max_concurrent_trials))
     search.course = []
-    search.result()
+    remember(run, search.result().tuned)
     return search
 
 

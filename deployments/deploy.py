@@ -59,13 +59,18 @@ def _check_server() -> None:
 
 
 def _check_pools(files: tuple[DataSetFile, ...]) -> None:
-    served = {row.pool for row in SHARED if row.name.startswith("fine-tune")}
     for data_set in files:
-        if data_set.compute.pool is not None and data_set.compute.pool not in served:
-            raise ConfigError(
-                f"{data_set.name}: compute.pool: no fine-tune deployment stands on the pool '{data_set.compute.pool}'",
-                cure=f"use one of {', '.join(sorted(served))}, or add rows to deployments/registered.py",
-            )
+        if data_set.compute.pool is None:
+            continue
+        sent = ["fine-tune", *(["search"] if data_set.training.searches(data_set.search) else [])]
+        for name in sent:
+            served = {row.pool for row in SHARED if row.name.startswith(name)}
+            if data_set.compute.pool not in served:
+                raise ConfigError(
+                    f"{data_set.name}: compute.pool: no {name} deployment stands on the pool "
+                    f"'{data_set.compute.pool}'",
+                    cure=f"use one of {', '.join(sorted(served))}, or add rows to deployments/registered.py",
+                )
 
 
 def _ui_url() -> str:

@@ -100,7 +100,7 @@ class Deployment(Row):
 
 POOLS: Final = (
     WorkPool(name="default", description="Everything that needs no GPU."),
-    WorkPool(name="gpu", description="Fine-tuning: one run at a time on the GPU.", concurrency_limit=1),
+    WorkPool(name="gpu", description="What trains: one run at a time on the GPU.", concurrency_limit=1),
 )
 
 SHARED: Final = (
@@ -115,6 +115,12 @@ SHARED: Final = (
         entrypoint="flows.fine_tune.fine_tune",
         pool="gpu",
         description="The part of a retraining that needs a GPU. Sent by retrain, from references in the workspace.",
+    ),
+    Deployment(
+        name="search",
+        entrypoint="flows.search.search_recipes",
+        pool="gpu",
+        description="The search of a retraining, which trains too. Sent by retrain, where recipes are to be searched.",
     ),
     Deployment(
         name="score",

@@ -98,10 +98,9 @@ class TrainingSettings(Frozen):
             changes["preprocessing"] = preset.preprocessing.model_copy(update={"size_px": size_px})
         return within_symmetry(preset.model_copy(update=changes), self.symmetry)
 
-    def searching(self, search: SearchSettings) -> SearchSettings | None:
-        """The settings of a search where there is to be one."""
-        wanted = search.mode == "on" or (search.mode == "by_preset" and self.preset == "thorough")
-        return search if wanted else None
+    def searches(self, search: SearchSettings) -> bool:
+        """Whether there is to be a search."""
+        return search.mode == "on" or (search.mode == "by_preset" and self.preset == "thorough")
 
     def options_here(self) -> tuple[TrainingOptions, str | None]:
         """What a training depends on beside its recipe, and why it runs on the CPU where that was not chosen.

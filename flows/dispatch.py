@@ -1,8 +1,11 @@
-"""Dispatch: send the fine-tuning to a work pool, wake what stands behind it, wait, and let it sleep again."""
+"""Dispatch: send what trains to a work pool, wake what stands behind it, wait, and let it sleep again."""
 
 import logging
 import time
-from typing import Any, Literal, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import signature
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import httpx
@@ -21,20 +24,13 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
 from prefect.deployments import run_deployment
 from prefect.states import Cancelling
+from pydantic_core import to_jsonable_python
 
-from flows.config import TrainingSettings
-from flows.fine_tune import fine_tune, read_trained
-from tasks.automl.chosen import ChosenRecipes
-from tasks.automl.settings import SearchSettings
-from tasks.catalogue import Catalogue
 from tasks.compute.drivers import driver_of, put_to_sleep
 from tasks.compute.settings import ComputeSettings
 from tasks.engine.run import Run
-from tasks.engine.stage import add_timing, call, inside_flow_run
+from tasks.engine.stage import add_timing, inside_flow_run
 from tasks.errors import ComputeUnavailable
-from tasks.fine_tune import TrainedMembers
-from tasks.ingest import Listing
-from tasks.prepare import ImageCache
 from tasks.record import digest_of
 from tasks.server.upcoming import OURS
 from tasks.server.work_pool import client, online_workers
@@ -43,56 +39,68 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def fine_tune_where_it_belongs(
-    run: Run,
-    catalogue: Catalogue,
-    chosen: ChosenRecipes,
-    pixels: tuple[ImageCache, ...],
-    training: TrainingSettings,
-    served: Literal["average", "refit"],
-    listing: Listing,
-    search: SearchSettings | None,
-    compute: ComputeSettings,
-) -> TrainedMembers:
-    """Fine-tune on the work pool that is set, or here where none is set or no server runs this.
 
-    Raises: ComputeUnavailable when no worker comes online in time or the training on the pool ends badly.
+def call(flow: Flow[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a flow as a subflow inside a flow run, else as the plain function that it is."""
+    return flow(*args, **kwargs) if inside_flow_run() else flow.fn(*args, **kwargs)
+
+
+@contextmanager
+def machines_of(compute: ComputeSettings) -> Iterator["Machines"]:
+    """The machines that training flows are sent to. They sleep again when all that was sent inside has ended well.
+
+    `sleep_after` sees to every other end.
     """
-    if compute.pool is None or not inside_flow_run():
-        trained: TrainedMembers = call(
-            fine_tune, run, catalogue, chosen, pixels, training, served, listing, search
-        )
-        return trained
-    records = {
-        "catalogue": catalogue,
-        "chosen": chosen,
-        "training": training,
-        "listing": listing,
-        "search": search,
-    }
-    parameters: dict[str, Any] = {
-        name: record and record.model_dump(mode="json") for name, record in records.items()
-    }
-    parameters |= {"pixels": [cache.model_dump(mode="json") for cache in pixels], "served": served}
-    began = time.perf_counter()
-    child = _sent(run, parameters, compute.pool)
-    try:
-        child = wait_for_end(child, compute.pool, compute)
-    except ComputeUnavailable:
-        _cancel(child.id)
-        raise
-    except BaseException:
-        # Cancelled by a person: the child must not go on. Otherwise it may: a retry of this run finds it again.
-        # `sleep_after` sees to the compute, outside this process, which may have only seconds left.
-        if _parent_is_cancelled():
+    machines = Machines(compute)
+    yield machines
+    if machines.pool is not None:
+        put_to_sleep(machines.pool, compute.driver, drain_seconds=compute.drain_seconds)
+
+
+class Machines:
+    """A work pool and what stands behind it; this process where no pool is set or no server runs this."""
+
+    def __init__(self, compute: ComputeSettings) -> None:
+        self._compute = compute
+        self.pool = compute.pool if inside_flow_run() else None
+
+    def run(
+        self,
+        flow: Flow[Concatenate[Run, P], R],
+        read: Callable[[Run], R],
+        run: Run,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Run a flow there, and wait for it; `read` says what it wrote down for a parent elsewhere.
+
+        Raises:
+            ComputeUnavailable: no worker comes online in time, or the flow run on the pool ends badly.
+        """
+        if self.pool is None:
+            return call(flow, run, *args, **kwargs)
+        given = signature(flow.fn).bind(run, *args, **kwargs).arguments
+        parameters = {name: to_jsonable_python(value) for name, value in given.items() if value is not run}
+        began = time.perf_counter()
+        child = _sent(flow, run, parameters, self.pool)
+        try:
+            child = wait_for_end(child, self.pool, self._compute)
+        except ComputeUnavailable:
             _cancel(child.id)
-        raise
-    put_to_sleep(compute.pool, compute.driver, drain_seconds=compute.drain_seconds)
-    if child.state_type is not StateType.COMPLETED:
-        raise _ended_badly(child, compute.pool)
-    add_timing(f"fine-tune on {compute.pool}", time.perf_counter() - began, reused=False)
-    return read_trained(Run.model_validate(child.parameters["run"]))
+            raise
+        except BaseException:
+            # Cancelled by a person: the child must not go on. Otherwise it may: a retry of this run finds it again.
+            # `sleep_after` sees to the compute, outside this process, which may have only seconds left.
+            if _parent_is_cancelled():
+                _cancel(child.id)
+            raise
+        if child.state_type is not StateType.COMPLETED:
+            raise _ended_badly(child, self.pool)
+        add_timing(f"{flow.name} on {self.pool}", time.perf_counter() - began, reused=False)
+        return read(Run.model_validate(child.parameters["run"]))
 
 
 def sleep_after(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - Prefect's
@@ -109,24 +117,24 @@ def sleep_after(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
     put_to_sleep(compute.pool, compute.driver, drain_seconds=patience)
 
 
-def _sent(run: Run, parameters: dict[str, Any], pool: str) -> FlowRun:
+def _sent(flow: Flow[..., Any], run: Run, parameters: dict[str, Any], pool: str) -> FlowRun:
     """The child: a new one, or the one that an earlier attempt of this very run has sent and that lives or is done.
 
     A child that ended badly before is not taken: the attempt's number is part of the key.
     """
-    deployment = _deployment(pool)
+    deployment = _deployment(flow, pool)
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise ComputeUnavailable(
             "A training can only be sent to a work pool by a flow run.", cure="leave the pool out"
         )
-    key = f"{context.flow_run.id}-{digest_of(parameters)[:32]}"
+    key = f"{context.flow_run.id}-{digest_of([flow.name, parameters])[:32]}"
     began = context.start_time
     for attempt in range(1, 100):
         sent = run_deployment(
             deployment,
             parameters={"run": run.model_dump(mode="json"), **parameters},
-            flow_run_name=f"fine-tune-{run.name}",
+            flow_run_name=f"{flow.name}-{run.name}",
             timeout=0,
             idempotency_key=f"{key}-{attempt}",
             as_subflow=True,
@@ -134,7 +142,7 @@ def _sent(run: Run, parameters: dict[str, Any], pool: str) -> FlowRun:
         child = cast("FlowRun", sent)  # awaitable only where an event loop runs
         ended_badly = child.state is not None and child.state.is_final() and not child.state.is_completed()
         if not (ended_badly and child.state and child.state.timestamp < began):
-            _name_node(child, f"fine-tune on {pool}")
+            _name_node(child, f"{flow.name} on {pool}")
             return child
     raise ComputeUnavailable("The training ended badly a hundred times.", cure="start a new run")
 
@@ -147,16 +155,16 @@ def _name_node(child: FlowRun, name: str) -> None:
             server.request("PATCH", "/task_runs/{id}", path_params=node, json={"name": name})
 
 
-def _deployment(pool: str) -> UUID:
+def _deployment(flow: Flow[..., Any], pool: str) -> UUID:
     with client() as server:
         found = server.read_deployments(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[fine_tune.name])),
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow.name])),
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
             deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS])),
         )
     if not found:
         raise ComputeUnavailable(
-            f"There is no fine-tune deployment on the work pool '{pool}'.",
+            f"There is no {flow.name} deployment on the work pool '{pool}'.",
             cure="run `lightbox deploy`, or leave the pool out to train in the run itself",
         )
     return found[0].id
@@ -228,6 +236,6 @@ def _parent_is_cancelled() -> bool:
 def _ended_badly(child: FlowRun, pool: str) -> ComputeUnavailable:
     said = (child.state.message if child.state else None) or "no message"
     return ComputeUnavailable(
-        f"The fine-tuning on the work pool '{pool}' ended as {child.state_name}: {said}",
+        f"The training on the work pool '{pool}' ended as {child.state_name}: {said}",
         cure=f"look at the run {child.name} ({child.id}); a new run goes on from the last checkpoint",
     )

@@ -4,18 +4,20 @@ from prefect import flow
 from pydantic import Field
 
 from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
-from flows.dispatch import sleep_after
-from flows.train_and_evaluate import train_and_evaluate
+from flows.dispatch import call
+from flows.fine_tune import fine_tune
+from flows.search import search_recipes
 from tasks.automl.chosen import SearchResult
 from tasks.automl.settings import SearchSettings
 from tasks.catalogue import build_catalogue
-from tasks.compute.settings import ComputeSettings
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.engine.run import open_run
 from tasks.engine.stage import timed_stages
-from tasks.errors import ConfigError
+from tasks.evaluate import evaluate_bundle
 from tasks.evaluation.metrics import Evaluation
+from tasks.export import export_bundle
 from tasks.ingest import ingest
+from tasks.prepare import prepare_ways
 from tasks.record import Frozen
 
 
@@ -33,9 +35,6 @@ class FoundRecipe(Frozen):
     name="find-recipe",
     flow_run_name="find-recipe-{dataset.name}",
     persist_result=False,
-    on_failure=[sleep_after],
-    on_cancellation=[sleep_after],
-    on_crashed=[sleep_after],
 )
 def find_recipe(
     images: ImagesSource,
@@ -45,7 +44,6 @@ def find_recipe(
     training: TrainingSettings = TrainingSettings(),  # noqa: B008 - frozen
     search: SearchSettings = SearchSettings(mode="on"),  # noqa: B008 - frozen
     evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - frozen
-    compute: ComputeSettings = ComputeSettings(),  # noqa: B008 - frozen
     force: bool = False,
 ) -> FoundRecipe:
     """Find the best recipe within a budget, train it and say how good it honestly is.
@@ -58,21 +56,21 @@ def find_recipe(
         training: The preset that the search begins with, and the device.
         search: What is tried, and for how long.
         evaluation: Threshold, and what would be served.
-        compute: Where trainings run, and what is woken for it.
         force: Run every stage again, also where nothing changed.
     """
     run = open_run(workspace.url, workspace.block, dataset.name, force=force)
     with timed_stages() as timings:
         listing = ingest(run, images).listing
         catalogue = build_catalogue(run, listing, checks, dataset.positive_class)
-        members, bundle, evaluated = train_and_evaluate(
-            run, listing, catalogue, training, search, evaluation, compute
-        )
-    if members.search is None:
-        raise ConfigError("the search left no leaderboard", cure="report this as a defect")
+        searched = call(search_recipes, run, listing, catalogue, training, search)
+        recipes = searched.chosen
+        pixels = prepare_ways(run, listing, catalogue, recipes.preprocessings)
+        members = call(fine_tune, run, catalogue, recipes, pixels, training, evaluation.served)
+        bundle = export_bundle(run, catalogue, pixels, members.found_by(searched))
+        evaluated = evaluate_bundle(run, listing, catalogue, bundle, evaluation.recall_target)
     return FoundRecipe(
         run=run.id,
-        search=members.search,
+        search=searched,
         evaluation=evaluated.evaluation,
         bundle=run.open_workspace().uri(bundle.folder),
         seconds={row.stage: row.seconds for row in timings},

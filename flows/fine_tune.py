@@ -6,15 +6,11 @@ from typing import Literal
 from prefect import flow
 
 from flows.config import TrainingSettings
-from flows.search import searched
 from tasks.automl.chosen import ChosenRecipes
-from tasks.automl.settings import SearchSettings
 from tasks.catalogue import Catalogue
-from tasks.data.training_view import plan_members
 from tasks.engine.run import Run
 from tasks.fine_tune import TrainedMembers, TrainedNetwork, train_member, train_refit
-from tasks.ingest import Listing
-from tasks.prepare import ImageCache, prepare_ways
+from tasks.prepare import ImageCache
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +29,6 @@ def fine_tune(
     pixels: tuple[ImageCache, ...],
     training: TrainingSettings,
     served: Literal["average", "refit"],
-    listing: Listing | None = None,
-    search: SearchSettings | None = None,
 ) -> TrainedMembers:
     """Train one member for each plan of the protocol, and a refit on all images where that is served.
 
@@ -45,26 +39,18 @@ def fine_tune(
 
     Args:
         run: The run that asks for it.
-        found: The catalogue.
+        catalogue: The catalogue.
         chosen: What to train.
         pixels: The decoded images, prepared in each way that a recipe wants.
         training: Device, weights and seed.
         served: What is to be served.
-        listing: The images, where recipes are to be looked for.
-        search: How recipes are looked for, with the served one as a start; left out, the chosen ones are trained.
     """
     options, fallback = training.options_here()
     if fallback:
         logger.warning(fallback)
-    found_recipes = None
-    if search is not None and listing is not None:
-        # One network more than members: the recipes will seldom agree, and then a refit is served.
-        found_recipes = searched(run, listing, catalogue, chosen.served, search, options, refit=True)
-        chosen = found_recipes.chosen
-        pixels = prepare_ways(run, listing, catalogue, chosen.preprocessings, pixels)
     prepared = {cache.preprocessing: cache for cache in pixels}
     members = []
-    for plan, recipe in zip(plan_members(catalogue.protocol, catalogue.n_folds), chosen.members, strict=True):
+    for plan, recipe in zip(catalogue.plans, chosen.members, strict=True):
         member = train_member(run, catalogue, prepared[recipe.preprocessing], recipe, plan, options)
         members.append(_with_note(member, fallback))
     refit, differ = None, len(set(chosen.members)) > 1
@@ -72,7 +58,7 @@ def fine_tune(
         recipe = chosen.served
         refit = train_refit(run, catalogue, prepared[recipe.preprocessing], recipe, options)
         refit = _with_note(_with_note(refit, fallback), NO_AVERAGE if served == "average" else None)
-    trained = TrainedMembers(members=tuple(members), refit=refit, search=found_recipes)
+    trained = TrainedMembers(members=tuple(members), refit=refit)
     run.write(TRAINED_FILE, trained.model_dump_json().encode())
     return trained
 

@@ -5,10 +5,12 @@ import time
 from prefect import flow
 
 from flows.config import DataSet, EvaluationSettings, TrainingSettings, WorkspaceLocation
-from flows.dispatch import sleep_after
+from flows.dispatch import machines_of, sleep_after
+from flows.fine_tune import fine_tune, read_trained
 from flows.result import RetrainResult
-from flows.train_and_evaluate import train_and_evaluate
+from flows.search import read_searched, search_recipes
 from tasks.audit import audit_images
+from tasks.automl.chosen import ChosenRecipes
 from tasks.automl.settings import SearchSettings
 from tasks.catalogue import build_catalogue
 from tasks.compute.settings import ComputeSettings
@@ -16,10 +18,13 @@ from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.decide import decide_promotion
 from tasks.engine.run import open_run
 from tasks.engine.stage import timed_stages
+from tasks.evaluate import evaluate_bundle
 from tasks.evaluation.settings import GateSettings
+from tasks.export import export_bundle
 from tasks.ingest import ingest
 from tasks.label_status import tell_unlabelled
 from tasks.notify import notify
+from tasks.prepare import prepare_ways
 from tasks.promote import promote, publish
 from tasks.report import write_report
 from tasks.track import track_run
@@ -58,7 +63,7 @@ def retrain(
         search: Automated machine learning: what is tried, and for how long.
         evaluation: Threshold, and what is served.
         gate: When a model is good enough.
-        compute: Where the fine-tuning runs, and what is woken for it.
+        compute: Where search and fine-tuning run, and what is woken for them.
         tracking: Whether MLflow is told, and where.
         force: Run every stage again, also where nothing changed.
     """
@@ -70,9 +75,21 @@ def retrain(
         tell_unlabelled(run, listing.unlabelled)
         catalogue = build_catalogue(run, listing, checks, dataset.positive_class)
         audit = audit_images(run, catalogue)
-        members, bundle, evaluated = train_and_evaluate(
-            run, listing, catalogue, training, training.searching(search), evaluation, compute
-        )
+        with machines_of(compute) as machines:
+            searched = None
+            if training.searches(search):
+                searched = machines.run(
+                    search_recipes, read_searched, run, listing, catalogue, training, search
+                )
+            recipes = (
+                searched.chosen if searched else ChosenRecipes.same(training.recipe(), len(catalogue.plans))
+            )
+            pixels = prepare_ways(run, listing, catalogue, recipes.preprocessings)
+            members = machines.run(
+                fine_tune, read_trained, run, catalogue, recipes, pixels, training, evaluation.served
+            ).found_by(searched)
+        bundle = export_bundle(run, catalogue, pixels, members)
+        evaluated = evaluate_bundle(run, listing, catalogue, bundle, evaluation.recall_target)
         verdict = decide_promotion(run, listing, catalogue, evaluated, gate)
         version = publish(run, bundle, evaluated)
         report = write_report(

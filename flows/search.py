@@ -1,13 +1,12 @@
-"""Search: where its trainings run. A flow of its own, since a flow has one task runner."""
+"""Search: find the recipes that a model is trained by. The part that tries them, where the GPU is."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import logging
+from collections.abc import Callable
 
-from prefect import flow
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect import Flow, flow
+from prefect.artifacts import create_table_artifact
 
-from tasks.artifacts import publish_leaderboard
+from flows.config import TrainingSettings
 from tasks.automl.chosen import SearchResult
 from tasks.automl.settings import SearchSettings
 from tasks.catalogue import Catalogue
@@ -15,70 +14,76 @@ from tasks.engine.run import Run
 from tasks.engine.stage import inside_flow_run
 from tasks.errors import ConfigError
 from tasks.ingest import Listing
+from tasks.pages.leaderboard import leaderboard_rows
 from tasks.search import find_recipes
-from tasks.training.recipes import FineTune, Recipe, TrainingOptions
+from tasks.training.recipes import FineTune
 
+logger = logging.getLogger(__name__)
 
-def searched(
-    run: Run,
-    listing: Listing,
-    catalogue: Catalogue,
-    root: Recipe,
-    settings: SearchSettings,
-    options: TrainingOptions,
-    *,
-    refit: bool,
-) -> SearchResult:
-    """Search on the task runner that is set; in this process where no server runs this.
-
-    Raises: ConfigError when the recipe to begin with is no fine-tuning, or there is no Ray cluster to search on.
-    """
-    if not isinstance(root, FineTune):
-        raise ConfigError(
-            f"a search begins with a fine-tuning, not with a recipe of kind {root.kind}", cure="use a preset"
-        )
-    if not inside_flow_run():
-        if settings.runner == "ray":
-            raise ConfigError("runner ray needs a flow run", cure="call the flow itself, not its function")
-        return find_recipes(run, listing, catalogue, root, settings, options, refit)
-    with task_runner(settings) as runner:
-        flow_there = search_recipes.with_options(task_runner=runner)
-        result = flow_there(run, listing, catalogue, root, settings, options, refit)
-    publish_leaderboard(run, result)
-    return result
+SEARCHED_FILE = "search/result.json"
+"""Below the run's folder: the record of what was found, for a parent that waits on another machine."""
 
 
 @flow(name="search", flow_run_name="search-{run.name}", persist_result=False)
 def search_recipes(
-    run: Run,
-    listing: Listing,
-    catalogue: Catalogue,
-    root: FineTune,
-    settings: SearchSettings,
-    options: TrainingOptions,
-    refit: bool,
+    run: Run, listing: Listing, catalogue: Catalogue, training: TrainingSettings, settings: SearchSettings
 ) -> SearchResult:
-    """Find each fold's recipe from networks that never saw the fold.
+    """Find each fold's recipe from networks that never saw the fold, and one to serve.
+
+    Everything that it needs is named by reference and read from the workspace, where its record is written too:
+    it runs on any machine that reaches the workspace.
 
     Args:
         run: The run that asks for it.
         listing: The images.
-        found: The catalogue.
-        root: The preset's recipe, which the search begins with.
+        catalogue: The catalogue.
+        training: The preset that the search begins with, device and seed.
         settings: Budget, space and where trainings run.
-        options: Seed and device.
-        refit: Whether one more network is trained in the end, for the budget.
     """
-    return find_recipes(run, listing, catalogue, root, settings, options, refit)
+    root = training.recipe()
+    if not isinstance(root, FineTune):
+        raise ConfigError(
+            f"a search begins with a fine-tuning, not with a recipe of kind {root.kind}", cure="use a preset"
+        )
+    options, fallback = training.options_here()
+    if fallback:
+        logger.warning(fallback)
+
+    def search() -> SearchResult:
+        # One network more than members: the recipes will seldom agree, and then a refit is served.
+        return find_recipes(run, listing, catalogue, root, settings, options, True)
+
+    result = _on_ray(search, settings) if settings.runner == "ray" else search()
+    run.write(SEARCHED_FILE, result.model_dump_json().encode())
+    _publish_leaderboard(run, result)
+    return result
 
 
-@contextmanager
-def task_runner(settings: SearchSettings) -> Iterator[TaskRunner[Any]]:
-    """Threads of this process, or a Ray cluster; raises as `ray_cluster`."""
-    if settings.runner == "ray":
-        from flows.ray_cluster import ray_cluster
+def read_searched(run: Run) -> SearchResult:
+    """What a search that has ended wrote down."""
+    return SearchResult.model_validate_json(run.open_workspace().read(f"{run.folder}/{SEARCHED_FILE}"))
 
-        with ray_cluster(settings) as runner:
-            yield runner
-    else:
-        yield ThreadPoolTaskRunner(max_workers=settings.max_concurrent_trials)
+
+def _on_ray(search: Callable[[], SearchResult], settings: SearchSettings) -> SearchResult:
+    """In a flow of its own, since a flow has one task runner.
+
+    Raises:
+        ConfigError: as `ray_cluster`, or no server runs this.
+    """
+    if not inside_flow_run():
+        raise ConfigError("runner ray needs a flow run", cure="call the flow itself, not its function")
+    from flows.ray_cluster import ray_cluster
+
+    with ray_cluster(settings) as runner:
+        return Flow(search, name="search-on-ray", task_runner=runner, persist_result=False)()
+
+
+def _publish_leaderboard(run: Run, found: SearchResult) -> None:
+    """Show in the active flow run what was tried."""
+    if inside_flow_run():
+        create_table_artifact(
+            leaderboard_rows(found),
+            key=f"{run.name.replace('_', '-')}-leaderboard",
+            description=f"{len(found.leaderboard)} recipes by {found.objective.label}, over the images that chose "
+            "them.",
+        )

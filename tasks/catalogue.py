@@ -25,6 +25,7 @@ from tasks.data.inspection import (
 from tasks.data.labels import LISTING_COLUMNS, UNLABELLED_BECAUSE
 from tasks.data.pair_table import NEAR_PAIR_COLUMNS
 from tasks.data.settings import CROSS_VALIDATION_BELOW, CatalogueSettings, Protocol
+from tasks.data.training_view import MemberPlan, plan_members
 from tasks.data.usability import check_usable
 from tasks.engine.run import Run, write_file
 from tasks.engine.stage import progress, stage
@@ -58,6 +59,11 @@ class Catalogue(Record):
         """Index of the positive class, where there is one."""
         return None if self.positive_class is None else self.classes.index(self.positive_class)
 
+    @property
+    def plans(self) -> tuple[MemberPlan, ...]:
+        """The members that are trained, and what each holds out."""
+        return plan_members(self.protocol, self.n_folds)
+
     def label_indices(self, labels: Iterable[str]) -> NDArray[np.int64]:
         """Class indices int64 (n,) of labels."""
         return np.array([self.classes.index(label) for label in labels], dtype=np.int64)
@@ -68,7 +74,7 @@ def ledger_of(run: Run) -> VersionedDocument:
     return VersionedDocument(run.open_workspace(), f"datasets/{run.name}/folds")
 
 
-def _ledger_state(run: Run, *_: object, **__: object) -> str:
+def _ledger_state(run: Run) -> str:
     content = ledger_of(run).read()[1]
     return hashlib.sha256(content or b"").hexdigest()
 

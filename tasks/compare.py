@@ -4,31 +4,28 @@ The images are predicted anew by both bundles, whatever is stored of earlier eva
 compared, on the images, labels and groups of copies as they are now. One rule chooses both thresholds.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from tasks.catalogue import Catalogue
-from tasks.compare_sides import (
-    CommonImages,
-    NamedModel,
-    Side,
-    check_question,
-    common_images,
-    judged_side,
-    load_model,
-    named_apart,
-    threshold_folds,
-)
-from tasks.engine.run import Run
+from tasks.catalogue import Catalogue, read_catalogue
+from tasks.engine.run import Run, block_options
 from tasks.engine.stage import stage
+from tasks.errors import ConfigError
+from tasks.evaluate import predict_unseen
 from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.side_by_side import CommonImages, Side, images_in_common, judge_side, threshold_folds
 from tasks.images.decode import decode
 from tasks.ingest import Listing, image_reader
+from tasks.models.bundle import Bundle, load_bundle
+from tasks.models.manifest import BundleManifest
+from tasks.models.registry import Registry
 from tasks.pages.comparison_page import (
     MOST_DISAGREEMENTS,
     ComparedModel,
@@ -40,6 +37,15 @@ from tasks.record import FileReference, Record
 
 FEW_GROUPS = 50
 """Below so many independent groups the page warns."""
+
+_REGISTERED: Final = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*)/)?(champion|challenger|v[1-9][0-9]*)")
+
+
+class NamedModel(Record):
+    """A model to compare."""
+
+    name: str = Field(description="How it is called on the page.")
+    uri: str = Field(description="Where its bundle is.")
 
 
 class ComparedModels(Record):
@@ -76,11 +82,23 @@ def compare_models(
     bundles = (load_model(run, first), load_model(run, second))
     for model, bundle in zip(models, bundles, strict=True):
         check_question(catalogue, model, bundle)
-    common = common_images(run, listing, catalogue, bundles)
-    folds = threshold_folds(common)
+    table = read_catalogue(run, catalogue)
+    said = [predict_unseen(run, listing, table, [bundle]) for bundle in bundles]
+    (first_rows, [first_logits]), (second_rows, [second_logits]) = said
+    common = images_in_common((first_rows, first_logits), (second_rows, second_logits), catalogue.classes)
+    folds = threshold_folds(common.labels, common.groups)
     one, other = (
-        judged_side(catalogue, model, bundle, logits, common, folds, recall_target)
-        for model, bundle, logits in zip(models, bundles, common.logits, strict=True)
+        judge_side(
+            model.name,
+            logits,
+            common,
+            folds,
+            classes=catalogue.classes,
+            positive_class=catalogue.positive_class,
+            protocol=catalogue.protocol,
+            recall_target=recall_target,
+        )
+        for model, logits in zip(models, common.logits, strict=True)
     )
     comparison = compare(
         common.labels,
@@ -89,18 +107,20 @@ def compare_models(
         common.groups,
         classes=list(catalogue.classes),
         positive_class=catalogue.positive_class,
-        champion_version=one.model.name,
+        champion_version=one.name,
     )
-    notes = tuple(_notes(run, catalogue, (one, other), comparison))
+    facts = [bundle.manifest for bundle in bundles]
+    notes = tuple(_notes(run, catalogue, dict(zip((one.name, other.name), facts, strict=True)), comparison))
+    images = int((~table.frame["conflict"]).sum())
     content = ComparisonContent(
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         dataset=run.name,
         images_url=listing.url,
-        models=(_shown(one), _shown(other)),
+        models=(_shown(models[0].uri, facts[0], one), _shown(models[1].uri, facts[1], other)),
         labels=common.labels,
         comparison=comparison,
         recall_target=recall_target,
-        images=common.images,
+        images=images,
         notes=notes,
         only_right=(
             _disagreements(run, listing, catalogue, common, right=one, wrong=other, order=(one, other)),
@@ -109,9 +129,9 @@ def compare_models(
     )
     page = run.write("compare/index.html", render_comparison(content).encode())
     return ComparedModels(
-        first=one.model,
-        second=other.model,
-        images=common.images,
+        first=models[0],
+        second=models[1],
+        images=images,
         unseen_by_first=common.unseen[0],
         unseen_by_second=common.unseen[1],
         recall_target=recall_target,
@@ -125,28 +145,81 @@ def compare_models(
     )
 
 
-def _notes(run: Run, catalogue: Catalogue, sides: Sequence[Side], comparison: Comparison) -> Iterator[str]:
-    for side in sides:
-        facts = side.bundle.manifest
+def find_model(run: Run, model: str) -> NamedModel:
+    """A model by what a person calls it.
+
+    A version or alias of the run's model (v3, champion), one of another model of the workspace (chest/v2), or the
+    folder or URL of a bundle.
+
+    Raises: RegistryError when the workspace has no such model or version.
+    """
+    registered = _REGISTERED.fullmatch(model)
+    if registered is None:
+        return NamedModel(name=model.rstrip("/").rpartition("/")[2] or model, uri=model)
+    name, version = registered[1] or run.name, registered[2]
+    registry = Registry(run.open_workspace())
+    resolved = registry.resolve(name, version)
+    called = resolved if resolved == version else f"{resolved} ({version})"
+    return NamedModel(name=f"{name} {called}", uri=registry.uri(name, resolved))
+
+
+def named_apart(first: NamedModel, second: NamedModel) -> tuple[NamedModel, NamedModel]:
+    """The two under different names: bundles that are called alike are numbered.
+
+    Raises: ConfigError when both are one and the same.
+    """
+    if first.uri.rstrip("/") == second.uri.rstrip("/"):
+        raise ConfigError(f"both models are {first.uri}", cure="name two different models")
+    if first.name != second.name:
+        return first, second
+    return (
+        first.model_copy(update={"name": f"{first.name} [1]"}),
+        second.model_copy(update={"name": f"{second.name} [2]"}),
+    )
+
+
+def load_model(run: Run, model: NamedModel) -> Bundle:
+    """The model's bundle; the workspace's are read with its secrets, others with those of the environment."""
+    inside = model.uri.startswith(run.open_workspace().uri("models"))
+    return load_bundle(model.uri, block_options(run.workspace_block) if inside else None, run.cache_root)
+
+
+def check_question(catalogue: Catalogue, model: NamedModel, bundle: Bundle) -> None:
+    """Refuse a model that answers another question than the labels of the images.
+
+    Raises: ConfigError.
+    """
+    facts = bundle.manifest
+    if (facts.classes, facts.positive_class) != (catalogue.classes, catalogue.positive_class):
+        raise ConfigError(
+            f"{model.name} tells {', '.join(facts.classes)} apart (positive: {facts.positive_class or 'none'}), the "
+            f"images are labelled {', '.join(catalogue.classes)} (positive: {catalogue.positive_class or 'none'})",
+            cure="compare on images of the models' own classes, with their positive class",
+        )
+
+
+def _notes(
+    run: Run, catalogue: Catalogue, models: Mapping[str, BundleManifest], comparison: Comparison
+) -> Iterator[str]:
+    for name, facts in models.items():
         if facts.name != run.name:
             yield (
-                f"{side.model.name} was trained on another data set, {facts.name}: its training images are known by "
+                f"{name} was trained on another data set, {facts.name}: its training images are known by "
                 "their bytes and left out, near copies of them that only its own ledger knows are not"
             )
         if facts.decode_limits != catalogue.decode:
-            yield f"{side.model.name} decodes images under other limits than this catalogue"
+            yield f"{name} decodes images under other limits than this catalogue"
     if comparison.n_groups < FEW_GROUPS:
         yield f"there are only {comparison.n_groups} independent groups of images: most differences may be chance"
 
 
-def _shown(side: Side) -> ComparedModel:
-    facts = side.bundle.manifest
+def _shown(uri: str, facts: BundleManifest, side: Side) -> ComparedModel:
     networks = {f"{member.backbone} at {member.preprocessing.size_px} px" for member in facts.members}
     kind = str(facts.recipe.get("kind", "")).replace("_", "-")
     members = "one member" if len(facts.members) == 1 else f"{len(facts.members)} members"
     return ComparedModel(
-        name=side.model.name,
-        uri=side.model.uri,
+        name=side.name,
+        uri=uri,
         facts=f"{kind} of {', '.join(sorted(networks))}; {members}, {facts.protocol.replace('_', '-')}; "
         f"made {facts.created:%Y-%m-%d %H:%M}",
         evaluation=side.evaluation,

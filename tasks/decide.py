@@ -47,13 +47,7 @@ def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
     return hashlib.sha256(workspace.read(path)).hexdigest() == evaluated.manifest.sha256
 
 
-def _opponent_state(run: Run, *inputs: object) -> str | None:
-    """The decision depends on the version to beat."""
-    evaluated = next(value for value in inputs if isinstance(value, EvaluatedBundle))
-    return _opponent(run, evaluated)
-
-
-@stage("decide", version=3, state=_opponent_state)
+@stage("decide", version=3, state=_opponent)
 def decide_promotion(
     run: Run, listing: Listing, catalogue: Catalogue, evaluated: EvaluatedBundle, settings: GateSettings
 ) -> Verdict:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tasks.bundling.bundle import KindNetwork, MemberNetwork, assemble_bundle
 from tasks.bundling.graph_files import NetworkKind
+from tasks.bundling.provenance import git_commit
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.training_view import training_view
@@ -18,7 +19,6 @@ from tasks.fine_tune import TrainedMembers, TrainedNetwork, load_network
 from tasks.models.manifest import BUNDLE_FILE, BundleFacts, BundleManifest, PretrainedWeights
 from tasks.models.training_images import TrainingImages
 from tasks.prepare import ImageCache, open_images
-from tasks.provenance import git_commit
 from tasks.record import FileReference, Record
 from tasks.training.backbones import BACKBONES
 

@@ -76,6 +76,10 @@ class TrainedMembers(Record):
         named = {f"member {network.index}": network for network in self.members}
         return named if self.refit is None else {**named, "refit": self.refit}
 
+    def found_by(self, search: SearchResult | None) -> Self:
+        """The same networks, with how their recipes were found."""
+        return self.model_copy(update={"search": search})
+
     @property
     def all_notes(self) -> list[str]:
         """What happened on the way, each note once a network."""

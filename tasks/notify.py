@@ -2,13 +2,14 @@
 
 from pydantic import Field
 
-from tasks import message
-from tasks.artifacts import publish_artifacts
 from tasks.audit import Audit
 from tasks.decide import Verdict
 from tasks.engine.run import Run
 from tasks.engine.stage import inside_flow_run, stage
 from tasks.evaluate import EvaluatedBundle
+from tasks.evaluation.metrics import Evaluation
+from tasks.pages import message
+from tasks.pages.run_summary import confusion_rows, summary_markdown
 from tasks.promote import Promotion
 from tasks.record import Frozen, Record
 
@@ -16,7 +17,7 @@ from tasks.record import Frozen, Record
 class ModelEvent(Frozen):
     """One thing that happened to a model, with the figures a message needs."""
 
-    event: message.Outcome = Field(description="What happened.")
+    event: message.ModelEventName = Field(description="What happened.")
     headline: bool = Field(description="Whether people are told by this event; true for one event of a run.")
     subject: str = Field(description="The message's first line.")
     text: str = Field(description="The message.")
@@ -52,7 +53,10 @@ def notify(
     if inside_flow_run():
         from prefect.events import emit_event
 
-        publish_artifacts(run, audit.findings, evaluated.evaluation, verdict, report_uri)
+        summary = summary_markdown(
+            run.name, evaluated.evaluation, verdict.decision, audit.findings.warnings, report_uri
+        )
+        _show(run, summary, evaluated.evaluation, report_uri)
         for event in notice.events:
             if not _said_before(run, event):
                 emit_event(
@@ -67,6 +71,23 @@ def notify(
                 )
                 run.open_workspace().write(_notice(run, event), event.model_dump_json().encode())
     return notice
+
+
+def _show(run: Run, summary: str, evaluation: Evaluation, report_uri: str) -> None:
+    """Put the outcome beside the graph of the active flow run."""
+    from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+    key = run.name.replace("_", "-")
+    create_markdown_artifact(summary, key=f"{key}-summary", description="Summary")
+    create_table_artifact(
+        confusion_rows(evaluation),
+        key=f"{key}-confusion-matrix",
+        description="Rows: truth. Columns: prediction.",
+    )
+    if report_uri.startswith(("http://", "https://")):
+        create_link_artifact(
+            report_uri, link_text="Report", key=f"{key}-report", description="The full report"
+        )
 
 
 def _said_before(run: Run, event: ModelEvent) -> bool:
@@ -86,7 +107,7 @@ def events_of(
 ) -> tuple[ModelEvent, ...]:
     """The events of a run: the outcome, and low recall before it where the bar is not reached."""
     decision, recall = verdict.decision, evaluated.evaluation.recall
-    names: list[message.Outcome] = [] if decision.recall_reached else ["lightbox.model.recall-low"]
+    names: list[message.ModelEventName] = [] if decision.recall_reached else ["lightbox.model.recall-low"]
     names.append("lightbox.model.promoted" if decision.verdict == "promoted" else "lightbox.model.refused")
     return tuple(
         ModelEvent(
@@ -98,7 +119,7 @@ def events_of(
                 event=name,
                 version=promotion.version,
                 champion=promotion.champion,
-                recall=(recall.value, recall.lower, recall.upper),
+                recall=recall,
                 bar=decision.settings.min_recall,
                 images=evaluated.evaluation.n,
                 report=report_uri,

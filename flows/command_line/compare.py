@@ -22,15 +22,14 @@ from flows.command_line.invocation import validated
 from flows.command_line.output import write_json
 from flows.command_line.terminal import progress_bars
 from tasks.catalogue import build_catalogue
-from tasks.compare import ComparedModels, compare_models
-from tasks.compare_sides import find_model, load_model
+from tasks.compare import ComparedModels, compare_models, find_model, load_model
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.engine.run import open_run
 from tasks.errors import ConfigError
 from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.words import interval_of_difference, signed, with_interval
 from tasks.ingest import ingest
 from tasks.pages.headline import difference_words
-from tasks.pages.report_page import interval_of_difference, signed
 
 FIGURES = (("auc", "ROC AUC"), ("recall", "recall"), ("specificity", "specificity"))
 Model = Annotated[
@@ -86,7 +85,7 @@ def show_comparison(console: Console, result: ComparedModels) -> None:
     table = Table("figure", result.first.name, result.second.name, "difference", "95 % interval")
     for field, title in FIGURES:
         difference: Estimate = getattr(comparison, f"{field}_difference")
-        figures = (_figure(getattr(evaluation, field)) for evaluation in evaluations)
+        figures = (with_interval(getattr(evaluation, field)) for evaluation in evaluations)
         table.add_row(title, *figures, signed(difference.value), interval_of_difference(difference))
     wrong = (comparison.champion.errors, comparison.challenger.errors)
     table.add_row("images wrong", *map(str, wrong), f"{wrong[1] - wrong[0]:+d}", "")
@@ -104,11 +103,3 @@ def show_comparison(console: Console, result: ComparedModels) -> None:
     for note in result.notes:
         console.print(f"careful: {note}", style="yellow", highlight=False, markup=False)
     console.print(f"page: {result.uri}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _figure(figure: Estimate) -> str:
-    if figure.value is None:
-        return "–"
-    if figure.lower is None or figure.upper is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} ({figure.lower:.3f} to {figure.upper:.3f})"

@@ -3,10 +3,13 @@
 import sys
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from flows.command_line.output import write_json
+from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.words import NONE, with_interval
 from tasks.models.registry import Registry, Version
 from tasks.stores.workspace import Workspace
 
@@ -62,8 +65,7 @@ def _figures(row: Version) -> tuple[str, str, str, str]:
 
 
 def _estimate(figure: object) -> str:
-    if not isinstance(figure, dict) or figure.get("value") is None:
-        return "–"
-    if figure.get("lower") is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({figure['lower']:.3f} to {figure['upper']:.3f})"
+    try:
+        return with_interval(Estimate.model_validate(figure))
+    except ValidationError:  # there is none, or not in our form
+        return NONE

@@ -13,6 +13,7 @@ from tasks.data.given_split import Leak
 from tasks.engine.run import Run
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.words import interval, number
 from tasks.pages.leaderboard import leaderboard_rows
 from tasks.score import Scores
 
@@ -149,8 +150,7 @@ def _figures(evaluation: Evaluation) -> Table:
 
 
 def _value_and_interval(figure: Estimate) -> tuple[str, str]:
-    value = "–" if figure.value is None else f"{figure.value:.3f}"
-    return value, "–" if figure.lower is None else f"{figure.lower:.3f} to {figure.upper:.3f}"
+    return number(figure.value), interval(figure)
 
 
 def _leak(leak: Leak, clean: Evaluation) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasks.automl.settings import Sampling, SearchSpace
-from tasks.automl.space import Base, proposed, recipe_of, starting_values, within
+from tasks.automl.space import Base, base_of, proposed, recipe_of, starting_values, within
 from tasks.errors import TrainingError
 from tasks.training.recipes import FineTune
 
@@ -30,6 +30,10 @@ class Candidate:
     recipe: FineTune
 
 
+Proposals = Mapping[int, Sequence[Candidate]]
+"""What each fold's search proposes."""
+
+
 class FoldSearch:
     """Scores in, proposals out. Deterministic: the same scores in the same order give the same proposals."""
 
@@ -49,7 +53,7 @@ class FoldSearch:
         self.fold = fold
         self._space, self._root, self._n_bases, self._earlier = space, root, n_bases, earlier
         self._probed: dict[Base, float] = {}
-        self._own = Base(root.backbone, root.preprocessing)
+        self._own = base_of(root)
         self._bases: tuple[Base, ...] = ()
         self._asked: dict[FineTune, optuna.Trial] = {}
         self._short: dict[FineTune, float] = {}

@@ -14,7 +14,6 @@ from tasks.images.settings import Preprocessing
 from tasks.training.backbones import BACKBONES, BackboneName
 from tasks.training.recipes import FineTune, Probe
 from tasks.training.transforms import NO_TRANSFORMS, ColorJitter, RandomAffine, RandomTransforms
-from tasks.training.weights import available_weights
 
 if TYPE_CHECKING:
     import optuna
@@ -59,38 +58,9 @@ def read_space(path: Path) -> SearchSpace:
         ) from error
 
 
-def bases_of(space: SearchSpace, root: FineTune) -> tuple[Base, ...]:
-    """Every backbone, size and preprocessing of the space: first each backbone once, cheapest first, then the rest.
-
-    Raises:
-        ConfigError: weights of a named backbone cannot be had, or of none at all.
-    """
-    backbones = space.backbones or _on_this_machine(root)
-    missing = [name for name in backbones if available_weights(name, root.weights) is None]
-    if missing or not backbones:
-        raise ConfigError(
-            f"the search space holds no backbone whose weights can be had ({', '.join(missing) or 'none named'})",
-            cure="`lightbox doctor` lists what can be had; name those, or put the weights into torch's cache",
-        )
-    rounds: dict[tuple[int, bool, str], list[Base]] = {}
-    for name in backbones:
-        own = BACKBONES[name].default_size_px
-        for place, size_px in enumerate(space.sizes_px or (own,)):
-            for fit in space.fit:
-                for crop in space.crop_to_content:
-                    preprocessing = Preprocessing(size_px=size_px, fit=fit, crop_to_content=crop)
-                    rounds.setdefault((place, crop, fit), []).append(Base(name, preprocessing))
-    return tuple(base for some in rounds.values() for base in some)
-
-
-def _on_this_machine(root: FineTune) -> tuple[BackboneName, ...]:
-    """Without a download: by package or torch's cache."""
-    if root.weights.source != "auto":
-        return (root.backbone,)
-    offline = root.weights.model_copy(update={"offline": True})
-    return tuple(
-        spec.name for spec in BACKBONES.values() if available_weights(spec.name, offline) is not None
-    )
+def base_of(recipe: FineTune | Probe) -> Base:
+    """The base that a recipe stands on."""
+    return Base(recipe.backbone, recipe.preprocessing)
 
 
 def probe_of(base: Base, root: FineTune) -> Probe:

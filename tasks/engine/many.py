@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.engine.run import Run
 from tasks.engine.stage import Outcome, Stage, inside_flow_run
@@ -13,13 +13,15 @@ from tasks.record import Record
 
 logger = logging.getLogger(__name__)
 
+R = TypeVar("R", bound=Record)
+
 ATTEMPTS = 3
 """How often a training is begun whose process or machine dies."""
 
 
 def run_many(
-    stage: Stage[Any, Any], run: Run, calls: Sequence[tuple[Any, ...]], at_once: int
-) -> list[Outcome[Record] | TrainingError]:
+    stage: Stage[Any, R], run: Run, calls: Sequence[tuple[Any, ...]], at_once: int
+) -> list[Outcome[R] | TrainingError]:
     """The outcomes of a stage for each tuple of arguments, in their order; a training that cannot go on is an outcome.
 
     Raises:
@@ -27,8 +29,8 @@ def run_many(
     """
     if not inside_flow_run():
         return _in_threads(stage, run, calls, at_once)
-    outcomes: list[Outcome[Record] | TrainingError] = []
-    begun: list[Callable[[], Outcome[Record]]] = []
+    outcomes: list[Outcome[R] | TrainingError] = []
+    begun: list[Callable[[], Outcome[R]]] = []
     for place in range(len(calls)):
         begun += [stage.begin(run, *call) for call in calls[len(begun) : place + at_once]]
         outcomes.append(_waited_for(begun[place], stage, run, calls[place]))
@@ -36,9 +38,9 @@ def run_many(
 
 
 def _in_threads(
-    stage: Stage[Any, Any], run: Run, calls: Sequence[tuple[Any, ...]], at_once: int
-) -> list[Outcome[Record] | TrainingError]:
-    def one(call: tuple[Any, ...]) -> Outcome[Record] | TrainingError:
+    stage: Stage[Any, R], run: Run, calls: Sequence[tuple[Any, ...]], at_once: int
+) -> list[Outcome[R] | TrainingError]:
+    def one(call: tuple[Any, ...]) -> Outcome[R] | TrainingError:
         try:
             return stage.execute(run, *call)
         except TrainingError as error:
@@ -52,8 +54,8 @@ def _in_threads(
 
 
 def _waited_for(
-    wait: Callable[[], Outcome[Record]], stage: Stage[Any, Any], run: Run, call: tuple[Any, ...]
-) -> Outcome[Record] | TrainingError:
+    wait: Callable[[], Outcome[R]], stage: Stage[Any, R], run: Run, call: tuple[Any, ...]
+) -> Outcome[R] | TrainingError:
     """A process or machine that dies is no fault of the training: it is begun again elsewhere."""
     for attempt in range(1, ATTEMPTS + 1):
         try:

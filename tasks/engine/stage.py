@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -28,13 +29,19 @@ from tasks.work.progress import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Record)
-Outcome: TypeAlias = tuple[R, float, bool]
-"""What a stage answered, the seconds that it took now, and whether an earlier result was taken."""
-
 
 KEY_NAMES: Final[Mapping[str, str]] = {"catalogue": "found", "bundle": "exported", "audit": "audited"}
 """Under what name an input stands in keys, where that is not its parameter's: as when results were first kept, so that
 a rename loses nothing that was trained."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[R]):
+    """What a stage answered, the seconds that it took now, and whether an earlier result was taken."""
+
+    record: R
+    seconds: float
+    reused: bool
 
 
 class StageTiming(Frozen):
@@ -88,7 +95,7 @@ class Stage(Generic[P, R]):
         version: int,
         retries: int,
         reusable: bool,
-        state: Callable[Concatenate[Run, P], Any] | None,
+        state: Callable[..., Any] | None,
     ) -> None:
         self._fn = fn
         self.name = name
@@ -108,9 +115,8 @@ class Stage(Generic[P, R]):
             outcome = self._as_task(label)(run, args, kwargs, label, True, return_state=True).result()
         else:
             outcome = self._execute(run, args, kwargs, label, False)
-        result, seconds, reused = outcome
-        add_timing(label, seconds, reused=reused)
-        return cast("R", result)
+        add_timing(label, outcome.seconds, reused=outcome.reused)
+        return cast("R", outcome.record)
 
     def begin(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> Callable[[], Outcome[R]]:
         """Submit the stage to the task runner of the flow run that calls; what is answered waits for its outcome."""
@@ -139,7 +145,7 @@ class Stage(Generic[P, R]):
             run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], label: str, in_prefect: bool
         ) -> Any:
             outcome = self._execute(run, args, kwargs, label, in_prefect)
-            return Completed(name="Reused", data=outcome) if outcome[2] else outcome
+            return Completed(name="Reused", data=outcome) if outcome.reused else outcome
 
         return task(
             name=label.split(" ", maxsplit=1)[0],
@@ -159,7 +165,7 @@ class Stage(Generic[P, R]):
         if self.reusable and not run.force:
             kept = self._kept(run, label, self._entry(run, args, kwargs))
             if kept is not None:
-                return kept, time.perf_counter() - started, True
+                return Outcome(kept, time.perf_counter() - started, reused=True)
         token = _progress.set(progress_of(label, in_prefect=in_prefect))
         try:
             with told_when_full(run.places):
@@ -168,7 +174,7 @@ class Stage(Generic[P, R]):
                     self._keep(run, label, self._entry(run, args, kwargs), result)
         finally:
             _progress.reset(token)
-        return result, time.perf_counter() - started, False
+        return Outcome(result, time.perf_counter() - started, reused=False)
 
     def _kept(self, run: Run, label: str, entry: str) -> R | None:
         """The earlier result; that it is used is told before its files are looked for, so that none goes meanwhile."""
@@ -203,15 +209,20 @@ class Stage(Generic[P, R]):
         bound = self._signature.bind(run, *args, **kwargs)
         bound.apply_defaults()
         inputs = {KEY_NAMES.get(key, key): _plain(value) for key, value in list(bound.arguments.items())[1:]}
-        state = self._state(run, *args, **kwargs) if self._state else None
         content = {
             "name": self.name,
             "version": self.version,
             "of": run.name,
             "inputs": inputs,
-            "state": state,
+            "state": self._state_of(bound.arguments),
         }
         return f"stages/{self.name.split(' ')[0]}/{digest_of(content)}.json"
+
+    def _state_of(self, arguments: Mapping[str, Any]) -> Any:
+        """What `state` says of those of the stage's arguments that it names."""
+        if self._state is None:
+            return None
+        return self._state(**{name: arguments[name] for name in inspect.signature(self._state).parameters})
 
 
 def _stage_named(module: str, name: str) -> Any:
@@ -229,19 +240,14 @@ def stage(
     """Make a function of a run into a stage.
 
     `name` may hold fields filled from the arguments (`"fine-tune member {plan.index}"`); its first word names
-    the Prefect task. `state` says what else the result depends on, such as the fold ledger; it is asked
-    before the stage, to look for a kept result, and after it, to keep one.
+    the Prefect task. `state` says what else the result depends on, such as the fold ledger, from those arguments
+    of the stage that it names; it is asked before the stage, to look for a kept result, and after it, to keep one.
     """
 
     def wrap(fn: Callable[Concatenate[Run, P], R]) -> Stage[P, R]:
         return Stage(fn, name=name, version=version, retries=retries, reusable=reusable, state=state)
 
     return wrap
-
-
-def call(flow: Callable[..., Any], *args: Any) -> Any:
-    """Call a flow as a subflow inside a flow run, else as the plain function that it is."""
-    return flow(*args) if inside_flow_run() else flow.fn(*args)  # type: ignore[attr-defined]
 
 
 def _plain(value: Any) -> Any:

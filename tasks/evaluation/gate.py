@@ -8,6 +8,7 @@ from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.settings import GateSettings
+from tasks.evaluation.words import as_reason
 from tasks.record import Frozen
 
 
@@ -61,7 +62,7 @@ def _recall_check(evaluation: Evaluation, settings: GateSettings) -> tuple[bool,
     name = settings.on if settings.on == "lower bound" else "it"
     verb = "reaches" if reached else "is below"
     return reached, [
-        f"{_words(what, recall)}: {name} {_digits(compared, settings.min_recall)} {verb} the bar "
+        f"{as_reason(what, recall)}: {name} {_digits(compared, settings.min_recall)} {verb} the bar "
         f"{settings.min_recall:g}"
     ]
 
@@ -85,7 +86,7 @@ def _superiority(difference: Estimate, champion: str, settings: GateSettings) ->
     better = compared > settings.margin
     verb = "exceeds" if better else "does not exceed"
     name = settings.on if settings.on == "lower bound" else "it"
-    words = _words(f"AUC minus that of the {champion}", difference, signed=True)
+    words = as_reason(f"AUC minus that of the {champion}", difference, of_difference=True)
     return (
         better,
         f"{words}: {name} {_digits(compared, settings.margin, signed=True)} {verb} {settings.margin:g}",
@@ -98,21 +99,8 @@ def _recall_kept(difference: Estimate, champion: str, settings: GateSettings) ->
         return False, f"recall cannot be compared with the {champion}: {difference.reason}"
     kept = difference.value >= -settings.max_recall_loss
     verb = "within" if kept else "more than"
-    words = _words(f"recall minus that of the {champion}", difference, signed=True)
+    words = as_reason(f"recall minus that of the {champion}", difference, of_difference=True)
     return kept, f"{words}: {verb} the loss of {settings.max_recall_loss:g} that is allowed"
-
-
-def _words(what: str, figure: Estimate, *, signed: bool = False) -> str:
-    """Such as `recall of yes 0.948 (95 % interval 0.90–0.97, n=155)`."""
-    sign = "+" if signed else ""
-    between = " to " if signed else "–"
-    if figure.lower is None or figure.upper is None:
-        return f"{what} {figure.value:{sign}.3f} (no interval: {figure.reason}; n={figure.n})"
-    span = f"{figure.lower:{sign}.2f}{between}{figure.upper:{sign}.2f}"
-    if signed:
-        span = f"{figure.lower:{sign}.3f}{between}{figure.upper:{sign}.3f}".replace("-", "−")
-    value = f"{figure.value:{sign}.3f}".replace("-", "−")
-    return f"{what} {value} (95 % interval {span}, n={figure.n})"
 
 
 def _digits(value: float, bar: float, *, signed: bool = False) -> str:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.words import NONE, with_interval
 
 _FIGURES = {"recall": "Recall", "specificity": "Specificity", "auc": "ROC AUC"}
-_NONE = "–"
 _MOST_NAMED = 6
 
 
@@ -45,7 +45,7 @@ def changes_between(before: VersionFacts, after: VersionFacts) -> list[Change]:
 
 def _data(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> Iterator[Change]:
     if before is None or after is None:
-        yield Change("Images", "no longer known: the catalogue was removed", _NONE)
+        yield Change("Images", "no longer known: the catalogue was removed", NONE)
         return
     added = [after[digest] for digest in after.keys() - before.keys()]
     removed = [before[digest] for digest in before.keys() - after.keys()]
@@ -62,14 +62,14 @@ def _data(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> 
         ("Images relabelled", relabelled),
     ):
         if labels:
-            yield Change(what, _NONE, f"{len(labels)} ({_counted(labels)})")
+            yield Change(what, NONE, f"{len(labels)} ({_counted(labels)})")
     counts_before, counts_after = Counter(before.values()), Counter(after.values())
     classes = sorted(counts_before.keys() | counts_after.keys())
     differing = [name for name in classes if counts_before[name] != counts_after[name]]
     for name in differing[:_MOST_NAMED]:
         yield Change(f"Distinct images of {name}", str(counts_before[name]), str(counts_after[name]))
     if len(differing) > _MOST_NAMED:
-        yield Change(f"{len(differing) - _MOST_NAMED} more classes", _NONE, "other counts")
+        yield Change(f"{len(differing) - _MOST_NAMED} more classes", NONE, "other counts")
 
 
 def _counted(labels: list[str]) -> str:
@@ -81,17 +81,9 @@ def _counted(labels: list[str]) -> str:
 
 def _figures(before: Mapping[str, Estimate], after: Mapping[str, Estimate]) -> Iterator[Change]:
     for name, title in _FIGURES.items():
-        old, new = (_figure(side.get(name)) for side in (before, after))
+        old, new = (NONE if name not in side else with_interval(side[name]) for side in (before, after))
         if old != new:
             yield Change(f"{title}, each on its own images", old, new)
-
-
-def _figure(figure: Estimate | None) -> str:
-    if figure is None or figure.value is None:
-        return _NONE
-    if figure.lower is None or figure.upper is None:
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} ({figure.lower:.3f} to {figure.upper:.3f})"
 
 
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str) -> Iterator[Change]:
@@ -103,7 +95,7 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str)
 
 def _value(value: Any) -> str:
     if value is None:
-        return _NONE
+        return NONE
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

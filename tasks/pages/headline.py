@@ -8,6 +8,7 @@ from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.shortcuts import ALL_FACTS
+from tasks.evaluation.words import interval_of_difference, signed
 from tasks.pages.content import ReportContent
 
 PROTOCOLS = {
@@ -169,8 +170,7 @@ def difference_words(difference: Estimate, first: str, second: str) -> str:
     """Which of two models has the greater AUC, if that can be told from the second's less the first's."""
     if difference.value is None or difference.lower is None or difference.upper is None:
         return f"Which is better cannot be told: {difference.reason}."
-    span = f"{difference.value:+.3f}, 95 % interval {difference.lower:+.3f} to {difference.upper:+.3f}"
-    span = span.replace("-", "−")
+    span = f"{signed(difference.value)}, 95 % interval {interval_of_difference(difference)}"
     if difference.lower > 0:
         return f"{second} tells the images apart better than {first} (AUC {span})."
     if difference.upper < 0:

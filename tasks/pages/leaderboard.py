@@ -5,6 +5,7 @@ import numpy as np
 from tasks.automl.chosen import SearchResult
 from tasks.automl.objective import Objective
 from tasks.automl.tried import telling
+from tasks.evaluation.words import number
 from tasks.pages.content import EvaluatedPredictions, SearchFacts
 
 
@@ -36,14 +37,10 @@ def leaderboard_rows(result: SearchResult) -> list[dict[str, str | int | float]]
             "recipe": f"{row.kind.replace('_', '-')}, {row.backbone}",
             "settings": row.settings(names),
             "state": row.state if row.reason is None else f"{row.state}: {row.reason}",
-            result.objective.label: _shown(row.score),
-            "95 % interval": f"{_shown(row.lower)} to {_shown(row.upper)}",
+            result.objective.label: number(row.score),
+            "95 % interval": f"{number(row.lower)} to {number(row.upper)}",
             "seconds": round(row.seconds, 1),
             "chosen for folds": ", ".join(map(str, row.chosen_for)),
         }
         for row in result.leaderboard
     ]
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from tasks.automl.tried import telling
+from tasks.evaluation import words
 from tasks.evaluation.calibration import reliability_curve
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
@@ -25,8 +26,6 @@ MOST_REJECTS = 100
 MOST_CLASSES = 30
 MOST_TRIED = 20
 THUMBNAIL_PX = 200
-
-_PER_CENT = "\u00a0%"
 
 # Field of the evaluation, name in the table, whether it is a share of images.
 FIGURES = (
@@ -86,12 +85,12 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        share=share,
-        number=number,
-        interval=interval,
-        interval_of_share=interval_of_share,
-        interval_of_difference=interval_of_difference,
-        signed=signed,
+        share=words.share,
+        number=words.number,
+        interval=words.interval_or_reason,
+        interval_of_share=words.interval_of_share,
+        interval_of_difference=words.interval_of_difference,
+        signed=words.signed,
         jpeg=jpeg,
         dots=dots,
         capitalize_first=capitalized,
@@ -233,47 +232,6 @@ def _sections(content: ReportContent) -> list[tuple[str, str]]:
         ("glossary", "Glossary", True),
     ]
     return [(anchor, title) for anchor, title, shown in present if shown]
-
-
-def share(value: float | None) -> str:
-    """A share as per cent with one decimal, a dash when undefined."""
-    if value is None:
-        return "–"
-    # A rounded figure must not claim certainty.
-    if 0 < value < 0.0005 or 0.9995 <= value < 1:
-        return f"under 0.1{_PER_CENT}" if value < 0.5 else f"over 99.9{_PER_CENT}"
-    return f"{100 * value:.1f}{_PER_CENT}"
-
-
-def number(value: float | None) -> str:
-    """A figure with three decimals, a dash when undefined."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """A difference with its sign, a dash when undefined."""
-    return "–" if value is None else f"{value:+.{digits}f}".replace("-", "−")
-
-
-def interval_of_difference(figure: Estimate) -> str:
-    """The interval of a difference, ends signed, or why there is none."""
-    if figure.lower is None or figure.upper is None:
-        return figure.reason or "–"
-    return f"{signed(figure.lower)} to {signed(figure.upper)}"
-
-
-def interval(figure: Estimate) -> str:
-    """An interval with three decimals, or why there is none."""
-    if figure.lower is None or figure.upper is None:
-        return figure.reason or "–"
-    return f"{figure.lower:.3f} to {figure.upper:.3f}"
-
-
-def interval_of_share(figure: Estimate) -> str:
-    """An interval in per cent, or why there is none."""
-    if figure.lower is None or figure.upper is None:
-        return figure.reason or "–"
-    return f"{100 * figure.lower:.1f} to {100 * figure.upper:.1f}{_PER_CENT}"
 
 
 def dots(rate: Estimate, title: str) -> Markup:

@@ -4,9 +4,10 @@ import math
 
 import pytest
 
+from tasks.automl.bases import bases_of
 from tasks.automl.fold_search import Candidate, FoldSearch
 from tasks.automl.settings import SearchSpace
-from tasks.automl.space import Base, bases_of, starting_values
+from tasks.automl.space import Base, starting_values
 from tasks.errors import TrainingError
 from tasks.training.recipes import PRESETS, FineTune
 

@@ -1,4 +1,4 @@
-"""What a search optimises, and its budget."""
+"""What a search optimises, and how sure a figure of it is."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from tasks.automl.budget import Budget
-from tasks.automl.leaderboard import estimated, paired_difference, pooled
 from tasks.automl.objective import Objective
+from tasks.automl.trials import estimated, paired_difference, pooled
 from tasks.automl.units import Answers
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 1])
@@ -73,32 +72,20 @@ def test_answers_of_several_networks_are_averaged_and_the_interval_holds_the_fig
     assert lower < upper
 
 
-def test_a_difference_is_of_the_same_contents_and_knows_its_noise() -> None:
+@pytest.mark.parametrize("metric", ["auc", "balanced_accuracy"])
+def test_a_difference_is_of_the_same_contents_and_knows_its_noise(metric: str) -> None:
+    objective = Objective.model_validate({"metric": metric})
     rng = np.random.default_rng(0)
     n = 200
     labels, names = np.arange(n) % 2, tuple(f"{i:03d}" for i in range(n))
     good = np.stack([-labels, labels], axis=1) + rng.normal(size=(n, 2))
     better = np.stack([-labels, labels], axis=1) * 3 + rng.normal(size=(n, 2))
     one, other = Answers(names, labels, names, better), Answers(names, labels, names, good)
-    difference, error = paired_difference(Objective(), [one], [other], 1)
+    difference, error = paired_difference(objective, [one], [other], 1)
     assert difference > 2 * error > 0
-    back, same = paired_difference(Objective(), [other], [one], 1)
+    back, same = paired_difference(objective, [other], [one], 1)
     assert back == pytest.approx(-difference)
     assert same == pytest.approx(error)
-    assert paired_difference(Objective(), [one], [one], 1) == (0.0, 0.0)
+    assert paired_difference(objective, [one], [one], 1) == (0.0, 0.0)
     with pytest.raises(ValueError, match="different contents"):
-        paired_difference(Objective(), [one], [Answers(names, 1 - labels, names, good)], 1)
-
-
-def test_a_budget_counts_what_earlier_attempts_used_and_expects_the_worse_of_what_it_saw() -> None:
-    now = [0.0]
-    budget: Budget[str] = Budget(2, clock=lambda: now[0])
-    now[0] = 30
-    budget.add_earlier(50)
-    assert budget.left_seconds == 40
-    assert "training" not in budget.costs
-    budget.measured("training", 10)
-    budget.measured("training", 2)
-    assert budget.costs["training"] == 6
-    budget.measured("training", 20)
-    assert budget.costs["training"] == 20
+        paired_difference(objective, [one], [Answers(names, 1 - labels, names, good)], 1)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tasks.automl.bases import bases_of
 from tasks.automl.settings import Range, SearchSpace
 from tasks.automl.space import (
     augmented,
-    bases_of,
     probe_of,
     proposed,
     read_space,

@@ -18,8 +18,9 @@ from deployments.notifications import automations_of
 from deployments.registered import POOLS, SHARED, Channel, Schedule
 from deployments.schedules import schedule_difference, slug_of, to_create
 from flows.config import TrainingSettings
-from tasks import message
 from tasks.errors import ConfigError
+from tasks.evaluation.intervals import Estimate
+from tasks.pages import message
 
 BLOCK = UUID(int=7)
 YEARLY = Schedule(cron="0 3 1 1 *", time_zone="Europe/Berlin")
@@ -126,7 +127,7 @@ def _message(reason: str) -> str:
         event="lightbox.model.recall-low",
         version="v4",
         champion="v3",
-        recall=(0.9, 0.8, 0.95),
+        recall=Estimate(value=0.9, lower=0.8, upper=0.95, n=120),
         bar=0.85,
         images=120,
         report="az://lightbox/report",

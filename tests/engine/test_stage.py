@@ -21,7 +21,7 @@ calls: list[int] = []
 ledger = {"state": 0}
 
 
-@stage("count {number}", version=1, state=lambda run, number: ledger["state"])
+@stage("count {number}", version=1, state=lambda number: ledger["state"] * number)
 def count(run: Run, number: int) -> Counted:
     """Count."""
     progress()(1, 1, "counted")

@@ -10,13 +10,11 @@ import pytest
 from PIL import Image
 from support.runs.main_job import lightbox
 
-from tasks.artifacts import confusion_rows, summary_markdown
 from tasks.audit import AuditFindings
-from tasks.decide import Verdict
-from tasks.engine.run import Run
 from tasks.evaluation.gate import Decision
 from tasks.evaluation.metrics import Evaluation
 from tasks.models.bundle import Prediction, load_bundle
+from tasks.pages.run_summary import confusion_rows, summary_markdown
 
 pytestmark = pytest.mark.slow
 
@@ -108,10 +106,9 @@ def test_macro_figures_all_the_way(place: Path) -> None:
     assert "would be given the wrong class" in html and "Hardest class" in html
     assert "20 times the images" in html and 'id="threshold"' not in html
 
-    run = Run(id=result["run"], name="four", workspace=str(place / "ws"))
-    verdict = Verdict(decision=Decision.model_validate(result["decision"]), champion=None, comparison=None)
+    decision = Decision.model_validate(result["decision"])
     findings = AuditFindings.model_validate(result["audit"])
-    text = summary_markdown(run, findings, evaluation, verdict, result["report"])
+    text = summary_markdown("four", evaluation, decision, findings.warnings, result["report"])
     assert "| recall of bars |" in text and "20 times the images" in text
     rows = confusion_rows(evaluation)
     assert [row["truth"] for row in rows] == evaluation.classes and rows[1][

@@ -283,12 +283,6 @@ def test_the_served_threshold_stands_once_in_the_trade_off() -> None:
     assert page.render_page(content).count("(served)") == 1
 
 
-def test_shares_never_round_to_certainty() -> None:
-    assert page.share(0.99999) == "over 99.9\u00a0%" and page.share(1.0) == "100.0\u00a0%"
-    assert page.share(0.00001) == "under 0.1\u00a0%" and page.share(0.0) == "0.0\u00a0%"
-    assert page.share(None) == "–"
-
-
 def test_a_full_page_is_made_within_seconds_and_stays_small() -> None:
     start = time.perf_counter()
     html = page.render_page(_content(["no", "yes"], "yes", n=253))

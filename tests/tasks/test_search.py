@@ -1,18 +1,13 @@
-"""The search as a whole, on a small set: honest, resumable, within its bounds."""
+"""The search stage on a small set, with real trainings: honest, resumable, within its bounds."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tasks.automl.budget import Budget
 from tasks.automl.chosen import SearchResult
-from tasks.automl.fold_search import Candidate
 from tasks.automl.settings import Range, SearchSettings, SearchSpace
-from tasks.automl.space import Base
-from tasks.automl.time import SearchTime
-from tasks.automl.trainings import Step, Trainings
 from tasks.catalogue import Catalogue, build_catalogue, read_catalogue
 from tasks.copies.settings import NearCopyRule
 from tasks.data.catalogue_table import CatalogueTable
@@ -141,46 +136,6 @@ def test_a_training_of_a_search_never_sees_what_it_is_asked_about(checked: Check
     for fold in (0, 1):
         view.check_unseen(held_out_view(table, fold))
     assert not pd.Series(view.folds).isin([0, 1]).any()
-
-
-def test_as_many_folds_go_on_as_there_is_room_for(checked: Checked) -> None:
-    now = [0.0]
-    trainings = Trainings(checked.run, checked.listing, checked.catalogue, settings(halving=2), OPTIONS)
-    trainings.budget = Budget(1, clock=lambda: now[0])
-    preset = root().model_copy(update={"optimisation": root().optimisation.model_copy(update={"epochs": 4})})
-    dearer = preset.model_copy(update={"backbone": "densenet121"})
-    first = Step(Base(preset.backbone, preset.preprocessing), rest=False, scored=True)
-    rest, alone = replace(first, rest=True), replace(first, rest=True, scored=False)
-    time = SearchTime(trainings, settings(), preset, n_members=3, n_folds=3)
-    repeated = preset.model_copy(update={"optimisation": preset.optimisation.model_copy(update={"runs": 2})})
-    twice = SearchTime(trainings, settings(), repeated, n_members=3, n_folds=3)
-    wanted = {fold: [Candidate({}, preset)] for fold in (2, 0, 1)}
-
-    assert time.begun(wanted, 30, 29) == wanted, "nothing is known of what it takes"
-    trainings.budget.measured(first, 5.0)
-    assert time.seconds(wanted, whole=False) == 3 * 2 * 5, "two epochs for each pair of folds"
-    assert time.seconds(wanted, whole=True) == 3 * 2 * 5
-    trainings.budget.measured(rest, 2.5)
-    assert time.seconds(wanted, whole=True) == 3 * 2 * 2.5
-    assert time.begun(wanted, 14, finish=1) == wanted
-    assert list(time.begun(wanted, 16, finish=1)) == [2], "two of the pairs; any other fold needs the third"
-    assert list(time.begun(wanted, 16, finish=24)) == [], "the best so far would not be finished"
-    assert list(time.finished(wanted, 46)) == [2]
-    now[0] = 51
-    assert time.finished(wanted, 0) == {}
-    now[0] = 0
-    trainings.budget.measured(alone, 1.5)
-    trainings.budget.measured(replace(alone, rest=False), 2.0)
-    assert trainings.expected_of_member(preset, 1) == 2 * 2 + 2 * 1.5
-    assert trainings.expected_of_member(preset, 2) == 2 * 2 + 6 * 1.5
-    assert time.members_seconds([preset], 2) == 3 * 13 * 2, "two parts of three to learn from, not one"
-    assert trainings.expected_of_member(dearer, 1) > 1.5 * trainings.expected_of_member(preset, 1), (
-        "forward pass"
-    )
-    assert time.affordable_runs([preset]) == 1
-    assert twice.affordable_runs([preset]) == 1
-    now[0] = -20
-    assert twice.affordable_runs([preset]) == 2
 
 
 def test_a_budget_too_small_for_one_trial_is_refused_before_any_training(checked: Checked) -> None:

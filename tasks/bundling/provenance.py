@@ -6,7 +6,7 @@ from pathlib import Path
 
 def git_commit() -> str | None:
     """The commit of the running code, with `-dirty` when files differ from it; None outside a checkout."""
-    folder = Path(__file__).parent.parent
+    folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return None
     try:

@@ -2,15 +2,18 @@
 
 from typing import Literal
 
-Outcome = Literal["lightbox.model.recall-low", "lightbox.model.promoted", "lightbox.model.refused"]
-TITLES: dict[Outcome, str] = {
+from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.words import in_full
+
+ModelEventName = Literal["lightbox.model.recall-low", "lightbox.model.promoted", "lightbox.model.refused"]
+TITLES: dict[ModelEventName, str] = {
     "lightbox.model.recall-low": "recall is below the bar",
     "lightbox.model.refused": "the new model was refused",
     "lightbox.model.promoted": "a new model is served",
 }
 
 
-def subject(name: str, event: Outcome) -> str:
+def subject(name: str, event: ModelEventName) -> str:
     """One line."""
     return f"Lightbox {name}: {TITLES[event]}"
 
@@ -18,38 +21,26 @@ def subject(name: str, event: Outcome) -> str:
 def text(
     *,
     name: str,
-    event: Outcome,
+    event: ModelEventName,
     version: str,
     champion: str | None,
-    recall: tuple[float | None, float | None, float | None],
+    recall: Estimate,
     bar: float,
     images: int,
     report: str,
     reasons: list[str],
 ) -> str:
-    """A few lines: what was found against the bar, what happens now, why, and where to read on.
-
-    `recall` is the figure with the lower and upper end of its 95 % interval, each 0 to 1 or None.
-    """
+    """A few lines: what was found against the bar, what happens now, why, and where to read on."""
     lines = [
         f"{TITLES[event][0].upper()}{TITLES[event][1:]}.",
         f"Data set: {name} ({images} images evaluated)",
-        f"Recall: {_figure(recall)}, bar {bar:.3g}",
+        f"Recall: {in_full(recall)}, bar {bar:.3g}",
         f"Model: {version}",
         f"Now: {_now(version, champion)}",
         *(f"Why: {_one_line(reason)}" for reason in reasons),
         f"Report: {report}",
     ]
     return "\n".join(lines)
-
-
-def _figure(recall: tuple[float | None, float | None, float | None]) -> str:
-    value, lower, upper = recall
-    if value is None:
-        return "cannot be judged"
-    if lower is None or upper is None:
-        return f"{value:.3f} (no interval)"
-    return f"{value:.3f} (95 % interval {lower:.3f} to {upper:.3f})"
 
 
 def _now(version: str, champion: str | None) -> str:
