@@ -91,7 +91,7 @@ def fine_tune_where_it_belongs(
     put_to_sleep(compute.pool, compute.driver, drain_seconds=compute.drain_seconds)
     if child.state_type is not StateType.COMPLETED:
         raise _ended_badly(child, compute.pool)
-    add_timing(f"fine-tune on {compute.pool}", time.perf_counter() - began, reused=False)
+    add_timing(f"fine-tune on {compute.pool}", time.perf_counter() - began, reused=False, node=run.node)
     return read_trained(Run.model_validate(child.parameters["run"]))
 
 
