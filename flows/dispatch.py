@@ -99,7 +99,7 @@ class Machines:
             raise
         if child.state_type is not StateType.COMPLETED:
             raise _ended_badly(child, self.pool)
-        add_timing(f"{flow.name} on {self.pool}", time.perf_counter() - began, reused=False)
+        add_timing(f"{flow.name} on {self.pool}", time.perf_counter() - began, reused=False, node=run.node)
         return read(Run.model_validate(child.parameters["run"]))
 
 

@@ -111,14 +111,12 @@ def build_catalogue(
 
 def read_catalogue(run: Run, record: Catalogue) -> CatalogueTable:
     """The catalogue's table."""
-    workspace = run.open_workspace()
-    return CatalogueTable.from_parquet(workspace.read(record.table.path), workspace.read(record.rejects.path))
+    return CatalogueTable.from_parquet(run.read(record.table), run.read(record.rejects))
 
 
 def read_near_pairs(run: Run, record: Catalogue) -> pd.DataFrame:
     """The pairs of contents that count as copies, with NEAR_PAIR_COLUMNS."""
-    data = run.open_workspace().read(record.near_pairs.path)
-    return typed(pd.read_parquet(io.BytesIO(data)), NEAR_PAIR_COLUMNS)
+    return typed(pd.read_parquet(io.BytesIO(run.read(record.near_pairs))), NEAR_PAIR_COLUMNS)
 
 
 def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCatalogue:

@@ -94,7 +94,7 @@ def _compared(
     folds = judged_folds(rows, catalogue)
     probabilities, predicted = apply_by_fold(rules, logits, folds, catalogue.positive_index)
     theirs = rows[["path"]].assign(row=np.arange(len(rows)))[np.isin(folds, list(rules))]
-    data = run.open_workspace().read(evaluated.predictions.path)
+    data = run.read(evaluated.predictions)
     ours = pd.read_parquet(io.BytesIO(data)).merge(theirs, on="path", validate="one_to_one")
     index = {name: place for place, name in enumerate(catalogue.classes)}
     common = ours["row"].to_numpy(np.int64)

@@ -14,17 +14,17 @@ from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.folds import FoldLedger
 from tasks.data.given_split import Leak, leak_of
 from tasks.data.labels import IN_BOTH
-from tasks.engine.run import Run, block_options
+from tasks.engine.run import Run
 from tasks.engine.stage import progress, stage
 from tasks.evaluation.faster import compare_precisions
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_folds
-from tasks.export import ExportedBundle
+from tasks.export import ExportedBundle, load_by_manifest
 from tasks.images.settings import Preprocessing
 from tasks.ingest import Listing, image_reader, read_listing
-from tasks.models.bundle import Bundle, load_bundle
+from tasks.models.bundle import Bundle
 from tasks.models.manifest import amended
-from tasks.models.runtimes import Precision, faster_runtime
+from tasks.models.runtimes import faster_runtime
 from tasks.record import FileReference, Record
 
 Mask = npt.NDArray[np.bool_]
@@ -61,9 +61,9 @@ def evaluate_bundle(
     """Predict each image by members that saw neither it nor a copy, choose the threshold elsewhere, judge."""
     table = read_catalogue(run, catalogue)
     runtime = faster_runtime()
-    bundles = [_load(run, bundle, "float32")]
+    bundles = [load_by_manifest(run, bundle.manifest)]
     if runtime is not None:
-        bundles.append(_load(run, bundle, "bfloat16"))
+        bundles.append(load_by_manifest(run, bundle.manifest, "bfloat16"))
     rows, (logits, *faster_logits) = predict_unseen(run, listing, table, bundles)
     concerned = (~_beside_the_test(rows, catalogue)).to_numpy(np.bool_)
     rows, logits = rows[concerned], logits[concerned]
@@ -114,11 +114,6 @@ def evaluate_bundle(
             _figures(catalogue, rows, labels, judged, clean) if clean is not None and clean.any() else None
         ),
     )
-
-
-def _load(run: Run, bundle: ExportedBundle, precision: Precision) -> Bundle:
-    uri = run.open_workspace().uri(bundle.folder)
-    return load_bundle(uri, block_options(run.workspace_block), run.cache_root, precision=precision)
 
 
 def judged_folds(rows: pd.DataFrame, catalogue: Catalogue) -> npt.NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Export: turn the networks into one bundle, and prove that its graphs say what the networks say."""
 
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
@@ -13,10 +13,12 @@ from tasks.bundling.provenance import git_commit
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.training_view import training_view
-from tasks.engine.run import Run
+from tasks.engine.run import Run, block_options
 from tasks.engine.stage import progress, stage
 from tasks.fine_tune import TrainedMembers, TrainedNetwork, load_network
+from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.manifest import BUNDLE_FILE, BundleFacts, BundleManifest, PretrainedWeights
+from tasks.models.runtimes import Precision
 from tasks.models.training_images import TrainingImages
 from tasks.prepare import ImageCache, open_images
 from tasks.record import FileReference, Record
@@ -33,6 +35,11 @@ class ExportedBundle(Record):
     served: Literal["average", "refit"] = Field(description="What model.onnx holds.")
     parity: float = Field(description="Largest difference of a probability from torch's, on real images.")
     contents: tuple[FileReference, ...] = Field(description="Every file of the bundle.")
+
+    @property
+    def manifest(self) -> FileReference:
+        """Its bundle.json, which names the other files with their digests."""
+        return next(file for file in self.contents if PurePosixPath(file.path).name == BUNDLE_FILE)
 
 
 @stage("export", version=3)
@@ -73,6 +80,18 @@ def export_bundle(
         parity=max(manifest.parity.values()),
         contents=files,
     )
+
+
+def load_by_manifest(run: Run, manifest: FileReference, precision: Precision = "float32") -> Bundle:
+    """The bundle whose bundle.json a record refers to.
+
+    Raises:
+        WorkspaceError: another one stands in its place.
+        BundleError: as `load_bundle`.
+    """
+    run.read(manifest)
+    uri = run.open_workspace().uri(str(PurePosixPath(manifest.path).parent))
+    return load_bundle(uri, block_options(run.workspace_block), run.cache_root, precision=precision)
 
 
 def _facts(run: Run, catalogue: Catalogue, trained: TrainedMembers) -> BundleFacts:

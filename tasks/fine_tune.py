@@ -122,14 +122,14 @@ def load_network(run: Run, trained: TrainedNetwork, n_classes: int) -> Network:
     )
     if isinstance(recipe, Probe) or recipe.batch_norm == "frozen":
         network = fold_batch_norm(network)
-    network.load_state_dict(load(run.open_workspace().read(trained.network.path)))
+    network.load_state_dict(load(run.read(trained.network)))
     return network.eval()
 
 
 def read_curves(run: Run, trained: TrainedMembers) -> Mapping[str, Sequence[EpochRow]]:
     """Training curves by network, those without epochs left out."""
     curves = {
-        name: [EpochRow(**row) for row in json.loads(run.open_workspace().read(network.curves.path))]
+        name: [EpochRow(**row) for row in json.loads(run.read(network.curves))]
         for name, network in trained.networks.items()
     }
     return {name: rows for name, rows in curves.items() if rows}
@@ -144,7 +144,7 @@ def _trained(
     index: int | None,
 ) -> TrainedNetwork:
     name = "refit" if index is None else f"member-{index}"
-    checkpoints = run.cache_root / "checkpoints" / run.name / name
+    checkpoints = run.checkpoints / name
     checkpoints.mkdir(parents=True, exist_ok=True)
     member = fit_member(
         view,

@@ -77,7 +77,7 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
 
 def read_listing(run: Run, listing: Listing) -> pd.DataFrame:
     """The listing's table, one row an image."""
-    return pd.read_parquet(io.BytesIO(run.open_workspace().read(listing.table.path)))
+    return pd.read_parquet(io.BytesIO(run.read(listing.table)))
 
 
 def image_reader(run: Run, listing: Listing) -> Callable[[str], bytes]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.data.catalogue_table import typed
+from tasks.engine.kept import file_of_last_run
 from tasks.engine.run import Run, write_file
 from tasks.engine.stage import progress, stage
 from tasks.ingest import Listing, image_reader, read_listing
@@ -20,7 +21,7 @@ from tasks.labelling.choice import side_by_side, teaching_order, uncertainty
 from tasks.labelling.pool import Pool, gathered, pool_features, unlike_the_store
 from tasks.labelling.sampling import mixed, random_order
 from tasks.labelling.settings import LabellingSettings
-from tasks.labelling.sources import copies_of_last_catalogue, doubted_by_last_report, logged_images
+from tasks.labelling.sources import copies_found, doubted, logged_images
 from tasks.labelling.standing import Standing, read_standing
 from tasks.record import FileReference, Record
 
@@ -65,8 +66,8 @@ def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
         {sha256: pool.given[sha256] for sha256 in pool.sha256s},
         pool.paths,
         standing.verdicts,
-        copies=[*pool.same_pixels(), *copies_of_last_catalogue(workspace, run.name)],
-        suspects=doubted_by_last_report(workspace, run.name) if settings.suspects else (),
+        copies=[*pool.same_pixels(), *copies_found(_of_last_run(run, "catalogue", "/near_pairs.parquet"))],
+        suspects=doubted(_of_last_run(run, "report", "/suspects.parquet")) if settings.suspects else (),
         uncertain=[one.sha256 for one in logged if one.probability < settings.low_confidence],
         unlike=unlike_the_store(pool, features),
     )
@@ -107,6 +108,12 @@ def image_source(run: Run, listing: Listing) -> Callable[[str], bytes]:
         one.path: one.data for one in logged_images(run.open_workspace(), run.name) if one.data is not None
     }
     return lambda path: logged[path] if path in logged else read(path)
+
+
+def _of_last_run(run: Run, stage: str, ending: str) -> bytes | None:
+    """What the newest run of the data set had from a stage."""
+    file = file_of_last_run(run.open_workspace(), run.name, stage, ending)
+    return None if file is None else run.read(file)
 
 
 def _trained(
@@ -186,7 +193,8 @@ def _ordered(
     order, at_random = mixed(np.concatenate(parts), drawn, settings.random_share)
     chosen = order[at_random]
     # Nothing is suggested of these: a label that the machine had a say in speaks for the machine.
-    rows.loc[chosen, ["reason", "sure"]] = ["random", False]
+    rows.loc[chosen, "reason"] = "random"
+    rows.loc[chosen, "sure"] = False
     soon = int(at_random[: settings.queue_images].sum())
     rows.loc[chosen, "selection_probability"] = soon / len(free) if soon else 0.0
     first = np.setdiff1d(np.arange(len(rows)), free)

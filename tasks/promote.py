@@ -42,7 +42,7 @@ def publish(run: Run, bundle: ExportedBundle, evaluated: EvaluatedBundle) -> Pub
             shutil.copyfile(
                 workspace.local_copy(file.path, run.cache_root, file.sha256), folder / Path(file.path).name
             )
-        (folder / BUNDLE_FILE).write_bytes(workspace.read(evaluated.manifest.path))
+        (folder / BUNDLE_FILE).write_bytes(run.read(evaluated.manifest))
         registry = Registry(workspace)
         version = registry.publish(folder, progress())
     return Published(

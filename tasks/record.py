@@ -25,22 +25,12 @@ class Record(Frozen):
 
     def files(self) -> tuple[FileReference, ...]:
         """The workspace files that this record stands for; without one of them it cannot be used again."""
-        return tuple(_references(self))
+        return tuple(references_in(self))
 
     @property
     def digest(self) -> str:
         """SHA-256 of what the record says, wherever its files stand."""
         return digest_of(self.model_dump(mode="json"))
-
-
-class StageUse(Frozen):
-    """What one stage of a run stands on, kept in the run's folder: what must stay as long as the run does."""
-
-    name: str = Field(description="Name of the data set and of the model.")
-    stage: str = Field(description="The stage, with its fields filled in.")
-    entry: str = Field(description="Path of the kept result below the workspace.")
-    files: tuple[str, ...] = Field(description="Paths of the files that the result refers to.")
-    reused: bool = Field(description="Whether the result was an earlier run's.")
 
 
 def digest_of(value: Any) -> str:
@@ -59,13 +49,16 @@ def _by_content(value: Any) -> Any:
     return value
 
 
-def _references(value: Any) -> list[FileReference]:
+def references_in(value: Any) -> list[FileReference]:
+    """The files that a record, or its JSON, refers to, in their order."""
     if isinstance(value, FileReference):
         return [value]
     if isinstance(value, BaseModel):
-        return [found for _, item in value for found in _references(item)]
+        return [reference for _, item in value for reference in references_in(item)]
     if isinstance(value, dict):
-        return [found for item in value.values() for found in _references(item)]
+        if value.keys() == {"path", "sha256"}:
+            return [FileReference.model_validate(value)]
+        return [reference for item in value.values() for reference in references_in(item)]
     if isinstance(value, list | tuple):
-        return [found for item in value for found in _references(item)]
+        return [reference for item in value for reference in references_in(item)]
     return []

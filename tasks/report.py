@@ -11,15 +11,14 @@ from tasks.audit import Audit
 from tasks.catalogue import Catalogue, read_catalogue, read_near_pairs
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.decide import Verdict
-from tasks.engine.run import Run, block_options
+from tasks.engine.run import Run
 from tasks.engine.stage import stage, timings_so_far
 from tasks.evaluate import EvaluatedBundle, copies_ever
 from tasks.evaluation.suspects import SUSPECT_COLUMNS, find_suspects
-from tasks.export import ExportedBundle
+from tasks.export import ExportedBundle, load_by_manifest
 from tasks.fine_tune import TrainedMembers, read_curves
 from tasks.ingest import Listing, image_reader
 from tasks.labelling.standing import read_standing
-from tasks.models.bundle import load_bundle
 from tasks.models.manifest import BundleManifest
 from tasks.pages.album import Album
 from tasks.pages.content import (
@@ -71,12 +70,10 @@ def write_report(
     """Say what was done, on which data, how good the model is and how sure that is, on one page."""
     table = read_catalogue(run, catalogue)
     predictions = read_predictions(run, evaluated)
-    manifest = BundleManifest.model_validate_json(run.open_workspace().read(evaluated.manifest.path))
+    manifest = BundleManifest.model_validate_json(run.read(evaluated.manifest))
     rows = _rows(catalogue, predictions)
     suspects = suspect_table(catalogue, predictions, rows)
-    bundle = load_bundle(
-        run.open_workspace().uri(exported.folder), block_options(run.workspace_block), run.cache_root
-    )
+    bundle = load_by_manifest(run, exported.manifest)
     album = Album(table, copies_ever(run, table), bundle, image_reader(run, listing))
     chains = _chains(run, catalogue, table)
     positive = catalogue.positive_index
@@ -124,7 +121,7 @@ def write_report(
 
 def read_predictions(run: Run, evaluated: EvaluatedBundle) -> pd.DataFrame:
     """One row a reported image: path, sha256, group, fold, label, predicted, threshold, probability_<class>."""
-    return pd.read_parquet(io.BytesIO(run.open_workspace().read(evaluated.predictions.path)))
+    return pd.read_parquet(io.BytesIO(run.read(evaluated.predictions)))
 
 
 def suspect_table(

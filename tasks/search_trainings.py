@@ -143,7 +143,7 @@ def train_unit(
 
 def checkpoint_folder(run: Run, recipe: FineTune, held_out: Sequence[int]) -> Path:
     """Where a unit's training waits for its last epochs, on the machine that trained it."""
-    return run.cache_root / "checkpoints" / run.name / "search" / _unit_name(recipe, held_out, 0)
+    return run.checkpoints / "search" / _unit_name(recipe, held_out, 0)
 
 
 def read_answers(
@@ -151,7 +151,7 @@ def read_answers(
 ) -> Mapping[int, Answers]:
     """A unit's answers by fold; `sample` are the contents that it was asked about, where not all."""
     arrays = arrays_of(
-        run.open_workspace().read(record.logits.path),
+        run.read(record.logits),
         tuple(map(str, record.asked)),
         record.logits.path,
         "remove the file and run again: its training is repeated",

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from pydantic import Field
 
@@ -12,8 +12,9 @@ from tasks.engine.run import Run
 from tasks.engine.stage import progress, stage
 from tasks.evaluate import EvaluatedBundle
 from tasks.fine_tune import TrainedMembers, read_curves
+from tasks.models.manifest import BUNDLE_FILE, read_manifest
 from tasks.promote import Promotion, Published
-from tasks.record import Record
+from tasks.record import FileReference, Record
 from tasks.report import Report
 from tasks.tracking.mlflow_run import VERSION_TAG, TrackingServer
 from tasks.tracking.settings import TrackingSettings
@@ -64,7 +65,7 @@ def _logged(
     published: Published,
     page: Report,
 ) -> str:
-    workspace, report = run.open_workspace(), progress()
+    report = progress()
     evaluation, decision = evaluated.evaluation, verdict.decision
     tags = {
         "lightbox.name": run.name,
@@ -96,12 +97,21 @@ def _logged(
         if members.search is not None:
             logged.log_trials(members.search.leaderboard, members.search.objective.metric)
         report(2, 3, "trials")
-        folder = str(Path(published.manifest.path).parent)
-        files = {"evaluation.json": evaluated.evaluation_file.path, "report/index.html": page.page.path}
-        files |= {f"bundle/{Path(path).relative_to(folder)}": path for path in workspace.list(folder)}
-        logged.log_files(workspace, run.cache_root, files)
+        files = {"evaluation.json": evaluated.evaluation_file, "report/index.html": page.page}
+        files |= {f"bundle/{name}": file for name, file in _bundle_files(run, published).items()}
+        logged.log_files(run.open_workspace(), run.cache_root, files)
         report(3, 3, "report and bundle")
     return logged.run_id
+
+
+def _bundle_files(run: Run, published: Published) -> dict[str, FileReference]:
+    """Every file of a published bundle by its name in it."""
+    manifest = read_manifest(run.read(published.manifest), published.uri)
+    folder = PurePosixPath(published.manifest.path).parent
+    files = {
+        name: FileReference(path=f"{folder}/{name}", sha256=sha256) for name, sha256 in manifest.files.items()
+    }
+    return {**files, BUNDLE_FILE: published.manifest}
 
 
 def _without_credentials(text: str) -> str:

@@ -112,7 +112,7 @@ def give_out(
     with progress_bars(Console(stderr=True), quiet=quiet):
         exported = export_labels(run, _listing(run, images), kind)
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(run.open_workspace().read(exported.file.path))
+    out.write_bytes(run.read(exported.file))
     if not quiet:
         Console(stderr=True).print(f"{exported.labels} labels in {out}", markup=False, highlight=False)
 

@@ -70,13 +70,42 @@ class FoldLedger:
         """
         if data is None:
             return cls(n_folds)
-        ledger = _parsed(data)
+        ledger = cls.parse(data)
         if ledger.n_folds != n_folds:
             raise ConfigError(
                 f"n_folds={n_folds}, but this data set's fold ledger was begun with {ledger.n_folds} folds",
                 cure=f"keep n_folds={ledger.n_folds}, or give the data set another name to begin a new ledger",
             )
         return ledger
+
+    @classmethod
+    def parse(cls, data: bytes) -> "FoldLedger":
+        """Read what `to_bytes` wrote, whatever its number of folds.
+
+        Raises:
+            WorkspaceError: the bytes are no ledger of this schema.
+        """
+        try:
+            document: Any = json.loads(data)
+            version = document["schema_version"]
+            if version != LEDGER_SCHEMA_VERSION or tuple(document["columns"]) != _COLUMNS:
+                raise WorkspaceError(
+                    f"the fold ledger has schema {version}, this version reads {LEDGER_SCHEMA_VERSION}",
+                    cure="use the version of Lightbox that wrote it, or a newer one",
+                )
+            n_folds = int(document["n_folds"])
+            entries = {
+                str(sha256): LedgerEntry(str(pixels), str(dhash), tuple(keys), str(group), int(fold))
+                for sha256, pixels, dhash, keys, group, fold in document["images"]
+            }
+            if not all(0 <= entry.fold < n_folds for entry in entries.values()):
+                raise ValueError(f"a fold outside 0..{n_folds - 1}")
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorkspaceError(
+                f"the fold ledger is damaged: {type(error).__name__}: {error}",
+                cure="restore an earlier version of it; without it, earlier models' images cannot be told apart",
+            ) from error
+        return cls(n_folds, entries)
 
 
 @dataclass(frozen=True)
@@ -234,27 +263,3 @@ def _extended(
             content.pixel_sha256, content.dhash, tuple(sorted(keys)), group, fold
         )
     return FoldLedger(ledger.n_folds, entries)
-
-
-def _parsed(data: bytes) -> FoldLedger:
-    try:
-        document: Any = json.loads(data)
-        version = document["schema_version"]
-        if version != LEDGER_SCHEMA_VERSION or tuple(document["columns"]) != _COLUMNS:
-            raise WorkspaceError(
-                f"the fold ledger has schema {version}, this version reads {LEDGER_SCHEMA_VERSION}",
-                cure="use the version of Lightbox that wrote it, or a newer one",
-            )
-        n_folds = int(document["n_folds"])
-        entries = {
-            str(sha256): LedgerEntry(str(pixels), str(dhash), tuple(keys), str(group), int(fold))
-            for sha256, pixels, dhash, keys, group, fold in document["images"]
-        }
-        if not all(0 <= entry.fold < n_folds for entry in entries.values()):
-            raise ValueError(f"a fold outside 0..{n_folds - 1}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise WorkspaceError(
-            f"the fold ledger is damaged: {type(error).__name__}: {error}",
-            cure="restore an earlier version of it; without it, earlier models' images cannot be told apart",
-        ) from error
-    return FoldLedger(n_folds, entries)

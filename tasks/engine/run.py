@@ -5,13 +5,18 @@ import secrets
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
 from tasks.record import FileReference, Frozen
 from tasks.stores.disk import temporary_folder, told_when_full
 from tasks.stores.fetch import default_cache_root
+from tasks.stores.layout import run_folder
 from tasks.stores.workspace import Workspace
+
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)*$", max_length=64)]
+"""A node of a pipeline, as people name it: it stands in paths and in Prefect's tags."""
 
 
 class Run(Frozen):
@@ -22,11 +27,28 @@ class Run(Frozen):
     workspace: str = Field(description="fsspec URL of the workspace.")
     workspace_block: str | None = Field(default=None, description="Datastore block with its secrets.")
     force: bool = Field(default=False, description="Run every stage again, also where nothing changed.")
+    node: NodeName | None = Field(
+        default=None,
+        description="Whose work this is, where a run holds several trainings: each has files of its own.",
+    )
+
+    def at(self, node: str) -> "Run":
+        """The same run, for the work of one of its nodes.
+
+        Raises: ValidationError when the name is no slug.
+        """
+        return Run.model_validate({**self.model_dump(), "node": node})
 
     @property
     def folder(self) -> str:
-        """Path of the run below the workspace."""
-        return f"runs/{self.id}"
+        """Path below the workspace of the run's files, or of those of its node."""
+        return run_folder(self.id, self.node)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where this machine keeps what trainings of the data set, or of the node, go on from in a later run."""
+        own = self.cache_root / "checkpoints" / self.name
+        return own / "nodes" / self.node if self.node else own
 
     def open_workspace(self) -> Workspace:
         """The workspace, with the secrets of its block or of the environment."""
@@ -43,6 +65,13 @@ class Run(Frozen):
         places = {"the cache": self.cache_root, "temporary files": temporary_folder()}
         workspace = self.open_workspace()
         return {"the workspace": Path(workspace.url), **places} if workspace.is_local else places
+
+    def read(self, file: FileReference) -> bytes:
+        """The content that a record refers to.
+
+        Raises: WorkspaceError when it is gone, or another one stands in its place.
+        """
+        return self.open_workspace().read_verified(file)
 
     def write(self, relative_path: str, data: bytes) -> FileReference:
         """Write a file of this run and refer to it."""

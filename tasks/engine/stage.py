@@ -8,8 +8,6 @@ the server's storage, hash payloads and not see changed code behind the task.
 
 import importlib
 import inspect
-import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,8 +20,9 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
 from pydantic import BaseModel, Field, ValidationError
 
 from tasks.engine.display import progress_of
+from tasks.engine.kept import KeptResult, StageUse, keep_result, read_result, result_path, tell_use
 from tasks.engine.run import Run
-from tasks.record import Frozen, Record, StageUse, digest_of
+from tasks.record import Frozen, Record, digest_of
 from tasks.stores.disk import told_when_full
 from tasks.work.progress import Progress
 
@@ -33,6 +32,10 @@ R = TypeVar("R", bound=Record)
 KEY_NAMES: Final[Mapping[str, str]] = {"catalogue": "found", "bundle": "exported", "audit": "audited"}
 """Under what name an input stands in keys, where that is not its parameter's: as when results were first kept, so that
 a rename loses nothing that was trained."""
+
+
+NODE_TAG: Final = "node:"
+"""What the Prefect tag of a stage's task begins with where a run has nodes; the node's name follows."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class StageTiming(Frozen):
     """One row of the summary: what a stage cost in this run."""
 
     stage: str = Field(description="Name of the stage.")
+    node: str | None = Field(default=None, description="Node of the run, where it holds several trainings.")
     seconds: float = Field(ge=0, description="Wall-clock seconds in this run.")
     reused: bool = Field(description="Whether an earlier result was taken.")
 
@@ -72,11 +76,11 @@ def progress() -> Progress:
     return _progress.get()
 
 
-def add_timing(stage: str, seconds: float, *, reused: bool) -> None:
+def add_timing(stage: str, seconds: float, *, reused: bool, node: str | None = None) -> None:
     """Count work of this run that was done elsewhere, such as on a work pool."""
     rows = _timings.get()
     if rows is not None:
-        rows.append(StageTiming(stage=stage, seconds=round(seconds, 3), reused=reused))
+        rows.append(StageTiming(stage=stage, node=node, seconds=round(seconds, 3), reused=reused))
 
 
 def timings_so_far() -> tuple[StageTiming, ...]:
@@ -112,16 +116,16 @@ class Stage(Generic[P, R]):
         label = self._label(run, args, kwargs)
         if inside_flow_run():
             # A task that returns a state is answered with that state, not with its data.
-            outcome = self._as_task(label)(run, args, kwargs, label, True, return_state=True).result()
+            outcome = self._as_task(run, label)(run, args, kwargs, label, True, return_state=True).result()
         else:
             outcome = self._execute(run, args, kwargs, label, False)
-        add_timing(label, outcome.seconds, reused=outcome.reused)
+        add_timing(label, outcome.seconds, reused=outcome.reused, node=run.node)
         return cast("R", outcome.record)
 
     def begin(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> Callable[[], Outcome[R]]:
         """Submit the stage to the task runner of the flow run that calls; what is answered waits for its outcome."""
         label = self._label(run, args, kwargs)
-        future = self._as_task(label).submit(run, args, kwargs, label, True)
+        future = self._as_task(run, label).submit(run, args, kwargs, label, True)
         return lambda: cast("Outcome[R]", future.result())
 
     def execute(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> Outcome[R]:
@@ -136,7 +140,7 @@ class Stage(Generic[P, R]):
         bound = self._signature.bind(run, *args, **kwargs)
         return self.name.format(**bound.arguments)
 
-    def _as_task(self, label: str) -> Any:
+    def _as_task(self, run: Run, label: str) -> Any:
         from prefect import task
         from prefect.cache_policies import NO_CACHE
         from prefect.states import Completed
@@ -150,6 +154,7 @@ class Stage(Generic[P, R]):
         return task(
             name=label.split(" ", maxsplit=1)[0],
             task_run_name=label,
+            tags=[f"{NODE_TAG}{run.node}"] if run.node else None,
             description=inspect.getdoc(self._fn),
             cache_policy=NO_CACHE,
             persist_result=False,
@@ -166,12 +171,14 @@ class Stage(Generic[P, R]):
             kept = self._kept(run, label, self._entry(run, args, kwargs))
             if kept is not None:
                 return Outcome(kept, time.perf_counter() - started, reused=True)
-        token = _progress.set(progress_of(label, in_prefect=in_prefect))
+        shown = f"{run.node}: {label}" if run.node else label
+        token = _progress.set(progress_of(shown, in_prefect=in_prefect))
         try:
             with told_when_full(run.places):
                 result = self._fn(run, *args, **kwargs)
                 if self.reusable:
-                    self._keep(run, label, self._entry(run, args, kwargs), result)
+                    seconds = time.perf_counter() - started
+                    self._keep(run, label, self._entry(run, args, kwargs), result, seconds)
         finally:
             _progress.reset(token)
         return Outcome(result, time.perf_counter() - started, reused=False)
@@ -179,31 +186,28 @@ class Stage(Generic[P, R]):
     def _kept(self, run: Run, label: str, entry: str) -> R | None:
         """The earlier result; that it is used is told before its files are looked for, so that none goes meanwhile."""
         workspace = run.open_workspace()
-        if not workspace.exists(entry):
+        kept = read_result(workspace, entry)
+        if kept is None:
             return None
         try:
-            record = self._record.model_validate(json.loads(workspace.read(entry))["record"])
-        except (ValidationError, ValueError, KeyError):
+            record = self._record.model_validate(kept.record)
+        except ValidationError:
             return None  # written by another version of the record: made again
         self._tell_use(run, label, entry, record, reused=True)
         return record if all(workspace.exists(file.path) for file in record.files()) else None
 
-    def _keep(self, run: Run, label: str, entry: str, record: R) -> None:
+    def _keep(self, run: Run, label: str, entry: str, record: R, seconds: float) -> None:
         self._tell_use(run, label, entry, record, reused=False)
-        content = {
-            "stage": self.name,
-            "name": run.name,
-            "run": run.id,
-            "record": record.model_dump(mode="json"),
-        }
-        run.open_workspace().write(entry, json.dumps(content).encode())
+        told = record.model_dump(mode="json")
+        result = KeptResult(
+            stage=self.name, name=run.name, run=run.id, seconds=round(seconds, 3), record=told
+        )
+        keep_result(run.open_workspace(), entry, result)
 
     def _tell_use(self, run: Run, label: str, entry: str, record: R, *, reused: bool) -> None:
         files = tuple(sorted({file.path for file in record.files()}))
-        use = StageUse(name=run.name, stage=label, entry=entry, files=files, reused=reused)
-        place = re.sub(r"[^a-z0-9_]+", "-", label.lower()).strip("-")
-        digest = entry.rpartition("/")[2][:8]  # one stage may run several times in a run
-        run.write(f"stages/{place}-{digest}.json", use.model_dump_json(indent=2).encode())
+        use = StageUse(name=run.name, stage=label, node=run.node, entry=entry, files=files, reused=reused)
+        tell_use(run.open_workspace(), run.id, use)
 
     def _entry(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         bound = self._signature.bind(run, *args, **kwargs)
@@ -216,7 +220,7 @@ class Stage(Generic[P, R]):
             "inputs": inputs,
             "state": self._state_of(bound.arguments),
         }
-        return f"stages/{self.name.split(' ')[0]}/{digest_of(content)}.json"
+        return result_path(self.name, digest_of(content))
 
     def _state_of(self, arguments: Mapping[str, Any]) -> Any:
         """What `state` says of those of the stage's arguments that it names."""

@@ -8,9 +8,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from pydantic import ValidationError
 
-from tasks.record import StageUse
 from tasks.stores.workspace import Workspace
 
 MOST_LOGGED: Final = 1000
@@ -33,22 +31,19 @@ class LoggedImage:
         return f"{LOGGED_FOLDER}/{self.sha256}"
 
 
-def doubted_by_last_report(workspace: Workspace, name: str) -> list[str]:
-    """Digests of the suspects that the data set's last report lists, the most suspect first."""
-    path = _file_of_last_run(workspace, name, "report", "/suspects.parquet")
-    if path is None:
+def doubted(suspects: bytes | None) -> list[str]:
+    """Digests of the suspects of a report, the most suspect first; none where there is no report."""
+    if suspects is None:
         return []
-    frame = pd.read_parquet(io.BytesIO(workspace.read(path)))
+    frame = pd.read_parquet(io.BytesIO(suspects))
     return [str(sha256) for sha256 in frame.sort_values("rank")["sha256"]]
 
 
-def copies_of_last_catalogue(workspace: Workspace, name: str) -> list[frozenset[str]]:
-    """The pairs of contents that the data set's last catalogue found to be copies, by what they show."""
-    path = _file_of_last_run(workspace, name, "catalogue", "/near_pairs.parquet")
-    if path is None:
+def copies_found(near_pairs: bytes | None) -> list[frozenset[str]]:
+    """The pairs of contents that a catalogue found to be copies, by what they show; none where there is none."""
+    if near_pairs is None:
         return []
-    columns = ["sha256_a", "sha256_b", "by"]
-    frame = pd.read_parquet(io.BytesIO(workspace.read(path)), columns=columns)
+    frame = pd.read_parquet(io.BytesIO(near_pairs), columns=["sha256_a", "sha256_b", "by"])
     return [
         frozenset((str(one), str(other)))
         for one, other, found_by in frame.itertuples(index=False)
@@ -74,17 +69,3 @@ def _rows(workspace: Workspace, path: str) -> Iterator[LoggedImage]:
     for row in reversed(table.to_pylist()):
         if row["sha256"] and row["rejected"] is None and not row["mirrored"] and row["probabilities"]:
             yield LoggedImage(row["sha256"], row["image"], float(np.max(row["probabilities"])))
-
-
-def _file_of_last_run(workspace: Workspace, name: str, stage: str, ending: str) -> str | None:
-    """The file that the newest run of this data set had from a stage; runs are named by time."""
-    uses = [path for path in workspace.list("runs") if f"/stages/{stage}-" in path]
-    for path in sorted(uses, reverse=True):
-        try:
-            use = StageUse.model_validate_json(workspace.read(path))
-        except ValidationError:
-            continue  # of another version
-        files = [file for file in use.files if file.endswith(ending)]
-        if use.name == name and files and workspace.exists(files[0]):
-            return files[0]
-    return None

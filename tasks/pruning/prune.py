@@ -4,14 +4,16 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from tasks.data.folds import FoldLedger
+from tasks.engine.kept import read_result, read_use
 from tasks.errors import RegistryError, WorkspaceError
 from tasks.models.manifest import checked_name
 from tasks.models.registry import Registry
@@ -23,9 +25,9 @@ from tasks.pruning.retention import (
     WorkspaceFacts,
     plan_pruning,
 )
-from tasks.record import Frozen, StageUse
+from tasks.record import Frozen
 from tasks.stores.files import Blob
-from tasks.stores.layout import Kind, place_of, run_of_use, turn
+from tasks.stores.layout import FOLD_LEDGER, Kind, place_of, run_of_use, turn
 from tasks.stores.workspace import VersionedDocument, Workspace
 from tasks.work.pool import map_in_order
 from tasks.work.progress import Progress, silent
@@ -137,13 +139,13 @@ def _is_known(facts: WorkspaceFacts, name: str) -> bool:
 def _facts(workspace: Workspace) -> WorkspaceFacts:
     files = [*workspace.files(), *workspace.leftovers()]
     paths = [blob.path for blob in files if place_of(blob.path).kind == "stage results"]
-    documents = dict(zip(paths, map_in_order(_json_of(workspace), paths, THREADS), strict=True))
+    read = map_in_order(partial(read_result, workspace), paths, THREADS)
+    results = {path: result for path, result in zip(paths, read, strict=True) if result is not None}
     entries = {
-        path: EntryFacts(str(document["name"]), frozenset(_references(document["record"])))
-        for path, document in documents.items()
-        if isinstance(document, dict) and {"name", "record"} <= document.keys()
+        path: EntryFacts(result.name, frozenset(file.path for file in result.files))
+        for path, result in results.items()
     }
-    folders = {path: frozenset(_image_folders(documents[path]["record"])) for path in entries}
+    folders = {path: result.folders for path, result in results.items()}
     versions, titles = _versions(workspace, files)
 
     @cache
@@ -166,7 +168,7 @@ def _runs(
 ) -> dict[str, RunNeeds]:
     paths = [blob.path for blob in files if run_of_use(blob.path) is not None]
     runs: dict[str, RunNeeds] = {}
-    for path, use in zip(paths, map_in_order(_use_of(workspace), paths, THREADS), strict=True):
+    for path, use in zip(paths, map_in_order(partial(read_use, workspace), paths, THREADS), strict=True):
         run = run_of_use(path)
         if run is None or use is None:
             continue
@@ -205,11 +207,9 @@ def _remembered(workspace: Workspace, files: Sequence[Blob]) -> frozenset[str]:
     names = {place_of(blob.path).name for blob in files if place_of(blob.path).kind == "fold ledger"}
     known: set[str] = set()
     for name in sorted(names):
-        data = VersionedDocument(workspace, f"datasets/{name}/folds").read()[1]
+        data = VersionedDocument(workspace, FOLD_LEDGER.folder(name=name)).read()[1]
         if data is not None:
-            document = json.loads(data)
-            place = document["columns"].index("sha256")
-            known.update(row[place] for row in document["images"])
+            known.update(FoldLedger.parse(data).entries)
     return frozenset(known)
 
 
@@ -222,40 +222,3 @@ def _contents(workspace: Workspace, path: str) -> frozenset[str]:
         return frozenset(pq.read_table(io.BytesIO(data), columns=["sha256"])["sha256"].to_pylist())
     except (pa.ArrowException, ValueError, KeyError, OSError):
         return frozenset()
-
-
-def _json_of(workspace: Workspace) -> Any:
-    def read(path: str) -> Any:
-        try:
-            return json.loads(workspace.read(path))
-        except ValueError:
-            return None
-
-    return read
-
-
-def _use_of(workspace: Workspace) -> Any:
-    def read(path: str) -> StageUse | None:
-        try:
-            return StageUse.model_validate_json(workspace.read(path))
-        except ValidationError:
-            return None
-
-    return read
-
-
-def _references(value: Any) -> list[str]:
-    """Paths of the files that a record in JSON refers to."""
-    if isinstance(value, dict):
-        if value.keys() == {"path", "sha256"}:
-            return [str(value["path"])]
-        return [path for item in value.values() for path in _references(item)]
-    if isinstance(value, list):
-        return [path for item in value for path in _references(item)]
-    return []
-
-
-def _image_folders(record: Any) -> list[str]:
-    """The image cache that a record names, if any."""
-    cache = record.get("cache") if isinstance(record, dict) else None
-    return [str(cache["path"])] if isinstance(cache, dict) and "path" in cache else []

@@ -1,41 +1,39 @@
-"""What each file of a workspace is, by its path; `workspace.py` is about how files are kept, this about which."""
+"""Where each kind of file stands in a workspace: how its path is written, and how it is known again by it.
+
+`workspace.py` is about how files are kept, this about which: no other module spells a path below a workspace.
+"""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Kind = Literal[
     "stage results",
+    "aliases",
     "models",
+    "version claims",
     "runs",
-    "catalogues",
+    "search choices",
+    "notices",
     "listings",
     "fold ledger",
-    "aliases",
+    "copies",
+    "catalogues",
     "image cache",
     "embeddings",
+    "inspections",
     "leftovers",
     "labels",
     "endpoint log",
     "other",
 ]
-_PATTERNS: Final[dict[Kind, re.Pattern[str]]] = {
-    "stage results": re.compile(r"(?P<item>stages/[^/]+/[^/]+\.json)"),
-    "aliases": re.compile(r"(?P<item>models/(?P<name>[^/]+)/aliases/\d+\.json)"),
-    "models": re.compile(r"(?P<item>models/(?P<name>[^/]+)/(?P<part>v[1-9]\d*))/.+"),
-    "runs": re.compile(r"(?P<item>runs/(?P<part>[^/]+))/.+"),
-    "listings": re.compile(r"(?P<item>datasets/(?P<name>[^/]+)/listings/[^/]+\.parquet)"),
-    "fold ledger": re.compile(r"(?P<item>datasets/(?P<name>[^/]+)/folds/\d+\.[a-z]+)"),
-    "catalogues": re.compile(r"(?P<item>datasets/(?P<name>[^/]+)/(?P<part>[0-9a-f]{16}))/.+"),
-    "image cache": re.compile(r"(?P<item>(?P<part>cache/images/[^/]+)/[^/]+)\.(?:json|npy)"),
-    "embeddings": re.compile(r"(?P<item>cache/embeddings/[^/]+/[^/]+\.parquet)"),
-    "leftovers": re.compile(r"(?P<item>\.tmp/[^/]+)"),
-    "labels": re.compile(r"(?P<item>labels/(?P<name>[^/]+))/.+"),
-    "endpoint log": re.compile(r"(?P<item>endpoint-log/(?P<name>[^/]+))/.+"),
-}
-_USE: Final = re.compile(r"runs/([^/]+)/stages/[^/]+\.json")
-KINDS: Final[tuple[Kind, ...]] = tuple(_PATTERNS)
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """In the order in which a pruning removes them: first what leads to the others."""
+
+_FIELD: Final = re.compile(r"\{(\w+)\}")
+_SHAPES: Final = {"file": ".+", "version": r"v[1-9]\d*", "rows": "[0-9a-f]{16}", "number": r"\d+"}
+"""What a field of a path looks like, where it is not just a name."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +49,129 @@ class Place:
     part: str = ""
 
 
+class PathKind:
+    """One kind of path, such as `runs/{run}/{file}`: its builder and its pattern.
+
+    `item` is the beginning that all paths which stay or go as one share, `part` what `Place` has as such.
+    """
+
+    def __init__(self, kind: Kind, text: str, *, item: str = "", part: str = "") -> None:
+        self.kind, self.text = kind, text
+        self._item, self._part = item or text, part
+        plain, names = _FIELD.split(text)[::2], _FIELD.findall(text)
+        shapes = [f"(?P<{name}>{_SHAPES.get(name, '[^/]+')})" for name in names]
+        pieces = [re.escape(piece) for piece in plain]
+        self._pattern = re.compile("".join(sum(zip(pieces, [*shapes, ""], strict=True), ())))
+
+    def path(self, **fields: str) -> str:
+        """The path of a file.
+
+        Raises:
+            ValueError: fields that make no such path.
+        """
+        path = self.text.format_map(fields) if fields.keys() == set(_FIELD.findall(self.text)) else ""
+        if self.fields(path) != fields:
+            raise ValueError(f"{fields} make no path {self.text}")
+        return path
+
+    def folder(self, **fields: str) -> str:
+        """The folder that all paths with these first fields share."""
+        names = _FIELD.findall(self.text)
+        if list(fields) != names[: len(fields)] or len(fields) == len(names):
+            raise ValueError(f"{list(fields)} name no folder of {self.text}")
+        return self.text.partition(f"{{{names[len(fields)]}}}")[0].rpartition("/")[0].format_map(fields)
+
+    def fields(self, path: str) -> Mapping[str, str] | None:
+        """What stands in the fields of a path of this kind; None of another."""
+        match = self._pattern.fullmatch(path)
+        return match.groupdict() if match else None
+
+    def place(self, path: str) -> Place | None:
+        """Where a file of this kind belongs; None of another."""
+        fields = self.fields(path)
+        if fields is None:
+            return None
+        item, part = self._item.format_map(fields), self._part.format_map(fields)
+        return Place(self.kind, item, fields.get("name", ""), part)
+
+
+STAGE_RESULT: Final = PathKind("stage results", "stages/{stage}/{digest}.json")
+"""What a stage answered, under the digest of its inputs."""
+STAGE_USE: Final = PathKind("runs", "runs/{run}/stages/{use}.json", item="runs/{run}", part="{run}")
+"""What a stage of a run stands on."""
+NODE_FILE: Final = PathKind("runs", "runs/{run}/nodes/{node}/{file}", item="runs/{run}", part="{run}")
+"""A file of one node of a run that holds several trainings."""
+RUN_FILE: Final = PathKind("runs", "runs/{run}/{file}", item="runs/{run}", part="{run}")
+"""Any other file of a run."""
+SEARCH_CHOICES: Final = PathKind("search choices", "searches/{name}/{search}.json")
+"""What a search chose for each fold, for the next one to begin with."""
+NOTICE: Final = PathKind("notices", "notices/{name}/{flow_run}/{event}.json")
+"""That an event was told, so that a retry does not tell it again."""
+
+ALIASES: Final = PathKind("aliases", "models/{name}/aliases/{number}.json")
+"""Champion and challenger with their history."""
+VERSION_CLAIM: Final = PathKind("version claims", "models/{name}/claims/{version}.json")
+"""Who took a version's number; a number is not given twice, so that claims stay."""
+VERSION_FILE: Final = PathKind(
+    "models", "models/{name}/{version}/{file}", item="models/{name}/{version}", part="{version}"
+)
+"""A file of a published bundle."""
+
+LISTING: Final = PathKind("listings", "datasets/{name}/listings/{digest}.parquet")
+"""The images of a store at one moment."""
+FOLD_LEDGER: Final = PathKind("fold ledger", "datasets/{name}/folds/{number}.json")
+"""Which fold each content has for ever."""
+COPIES: Final = PathKind("copies", "datasets/{name}/copies/{file}")
+"""The feature scale of a data set and its pairs of copies, so that only what is new is compared."""
+CATALOGUE_FILE: Final = PathKind(
+    "catalogues", "datasets/{name}/{rows}/{file}", item="datasets/{name}/{rows}", part="{rows}"
+)
+"""The checked data set: its rows, rejects, pairs of copies, summary and audit."""
+
+IMAGE_SHARD: Final = PathKind(
+    "image cache",
+    "cache/images/{key}/{shard}.{ending}",
+    item="cache/images/{key}/{shard}",
+    part="cache/images/{key}",
+)
+"""Decoded images: pixels (`npy`) and the list of whose they are (`json`)."""
+EMBEDDINGS: Final = PathKind("embeddings", "cache/embeddings/{features}/{digest}.parquet")
+"""Deep features by content."""
+INSPECTIONS: Final = PathKind("inspections", "cache/inspections/{limits}/{digest}.parquet")
+"""What was found by looking at a content."""
+
+LABELS: Final = PathKind("labels", "labels/{name}/{file}", item="labels/{name}")
+"""Decisions of people, the queue, and the state of the labelling."""
+ENDPOINT_LOG: Final = PathKind(
+    "endpoint log", "endpoint-log/{name}/{date}/{hour}.parquet", item="endpoint-log/{name}"
+)
+"""What the endpoint judged within an hour."""
+LEFTOVER: Final = PathKind("leftovers", ".tmp/{write}")
+"""What a killed writer left half-written."""
+
+PATH_KINDS: Final = (
+    *(STAGE_RESULT, STAGE_USE, NODE_FILE, RUN_FILE, SEARCH_CHOICES, NOTICE),
+    *(ALIASES, VERSION_CLAIM, VERSION_FILE, LISTING, FOLD_LEDGER, COPIES, CATALOGUE_FILE),
+    *(IMAGE_SHARD, EMBEDDINGS, INSPECTIONS, LABELS, ENDPOINT_LOG, LEFTOVER),
+)
+"""All of them, the narrower before the wider."""
+
+
 def place_of(path: str) -> Place:
     """What a file is."""
-    for kind, pattern in _PATTERNS.items():
-        match = pattern.fullmatch(path)
-        if match is not None:
-            return Place(kind, **match.groupdict())
-    return Place("other")
+    places = (kind.place(path) for kind in PATH_KINDS)
+    return next((place for place in places if place is not None), Place("other"))
+
+
+def run_folder(run: str, node: str | None) -> str:
+    """The folder of a run, or of one node of it."""
+    return RUN_FILE.folder(run=run) if node is None else NODE_FILE.folder(run=run, node=node)
 
 
 def run_of_use(path: str) -> str | None:
     """The run whose use of a stage a file tells, if it is such a file."""
-    match = _USE.fullmatch(path)
-    return match.group(1) if match else None
+    fields = STAGE_USE.fields(path)
+    return fields["run"] if fields else None
 
 
 def turn(path: str) -> int:

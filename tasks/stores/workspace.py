@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from tasks.errors import WorkspaceError
+from tasks.record import FileReference
 from tasks.stores.connection import connect
 from tasks.stores.failures import FailureKind, failure_kind
 from tasks.stores.files import Blob, LocalFiles
@@ -58,6 +59,16 @@ class Workspace:
     def read(self, rel: str) -> bytes:
         """The content of a file."""
         return self._do("read", rel, self._files.read)
+
+    def read_verified(self, file: FileReference) -> bytes:
+        """The content that a record refers to: the very bytes that were there when the record was made.
+
+        Raises:
+            WorkspaceError: it is gone, or is not what it was.
+        """
+        data = self.read(file.path)
+        self._require_digest(hashlib.sha256(data).hexdigest(), file.path, file.sha256)
+        return data
 
     def write(self, rel: str, data: bytes) -> None:
         """Put a content, whatever stands there: a reader sees the old one or the new one, never a part."""
@@ -109,7 +120,8 @@ class Workspace:
             copy = self._files.root / _checked(rel)
             if not copy.is_file():
                 raise WorkspaceError(f"{self.uri(rel)} does not exist", cure="check the path")
-            self._require_digest(copy, rel, sha256)
+            if sha256 is not None:
+                self._require_digest(_file_sha256(copy), rel, sha256)
             return copy
         blob = self._do("read", rel, self._files.blob)
         name = hashlib.sha256(f"{self._connection.identity}\n{rel}\n{blob.version}".encode()).hexdigest()
@@ -118,7 +130,8 @@ class Workspace:
         if copy not in self._verified and not _is_sealed(copy, seal):
             self._download(rel, copy, seal)
         self._verified.add(copy)
-        self._require_digest(copy, rel, sha256)
+        if sha256 is not None:
+            self._require_digest(_file_sha256(copy), rel, sha256)
         return copy
 
     def check_writable(self) -> None:
@@ -150,14 +163,11 @@ class Workspace:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _require_digest(self, copy: Path, rel: str, sha256: str | None) -> None:
-        if sha256 is None:
-            return
-        found = _file_sha256(copy)
-        if found != sha256:
+    def _require_digest(self, found: str, rel: str, recorded: str) -> None:
+        if found != recorded:
             raise WorkspaceError(
-                f"{self.uri(rel)} is damaged: its SHA-256 is {found}, recorded was {sha256}",
-                cure="delete it and make it again",
+                f"{self.uri(rel)} is damaged or was overwritten: its SHA-256 is {found}, recorded was {recorded}",
+                cure="delete it and run again: what is missing is made again",
             )
 
     def _do(self, verb: str, rel: str, call: Callable[[str], Result]) -> Result:

@@ -16,6 +16,7 @@ from tasks.automl.tried import Tried
 from tasks.errors import ConfigError
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
+from tasks.record import FileReference
 from tasks.stores.workspace import Workspace
 from tasks.training.loop import EpochRow
 
@@ -163,14 +164,14 @@ class MlflowRun:
                 ]
         self._log(rows)
 
-    def log_files(self, workspace: Workspace, cache_root: Path, files: Mapping[str, str]) -> None:
-        """Workspace files, by the path they get in the run."""
+    def log_files(self, workspace: Workspace, cache_root: Path, files: Mapping[str, FileReference]) -> None:
+        """Workspace files, verified, by the path they get in the run."""
         with tempfile.TemporaryDirectory(prefix="lightbox-track-") as temporary:
             for number, (place, source) in enumerate(files.items()):
                 path = PurePosixPath(place)
                 local = Path(temporary) / str(number) / path.name
                 local.parent.mkdir()
-                shutil.copyfile(workspace.local_copy(source, cache_root), local)
+                shutil.copyfile(workspace.local_copy(source.path, cache_root, source.sha256), local)
                 folder = None if path.parent == PurePosixPath(".") else str(path.parent)
                 self._client.log_artifact(self.run_id, str(local), folder)
                 local.unlink()

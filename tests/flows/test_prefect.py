@@ -66,3 +66,42 @@ def test_a_run_on_a_server_shows_stages_artifacts_and_events(
     assert refused["payload"]["champion"] == "v1"
     assert refused["resource"]["prefect.resource.id"] == "lightbox.model.small"
     assert Path(refused["payload"]["report"]).is_file()
+
+
+NODES = """
+import sys
+from prefect import flow
+from pydantic import Field
+from tasks.engine.run import Run, open_run
+from tasks.engine.stage import stage
+from tasks.record import Record
+
+class Said(Record):
+    word: str = Field(description="What was said.")
+
+@stage("say {word}", version=1)
+def say(run: Run, word: str) -> Said:
+    return Said(word=word)
+
+@flow(name="two-nodes", persist_result=False)
+def two_nodes(workspace: str) -> None:
+    run = open_run(workspace, None, "small")
+    say(run, "plain")
+    for node in ("first", "second"):
+        say(run.at(node), node)
+
+two_nodes(sys.argv[1])
+"""
+
+
+def test_a_stage_of_a_node_bears_its_tag(prefect_api: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "LIGHTBOX_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", NODES, str(tmp_path / "ws")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in _filter(prefect_api, "task_runs") if row["name"].startswith("say ")]
+    assert {row["name"]: row["tags"] for row in rows} == {
+        "say plain": [],
+        "say first": ["node:first"],
+        "say second": ["node:second"],
+    }

@@ -116,7 +116,7 @@ def test_what_is_needed_stays(facts: WorkspaceFacts, keep: int, name: str | None
     for file in facts.files:
         if file.modified_seconds is not None and file.modified_seconds > NOW - DAY:
             assert file.path not in removed
-        if place_of(file.path).kind in ("labels", "endpoint log", "other"):
+        if place_of(file.path).kind in ("labels", "endpoint log", "version claims", "other"):
             assert file.path not in removed
     assert not removed & kept(planned)
     assert len(removed) == sum(len(item.paths) for item in planned.removed)

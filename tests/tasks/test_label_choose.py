@@ -16,14 +16,14 @@ from PIL import Image
 from deployments.endpoint.log_shipping import SCHEMA
 from tasks.data.settings import ImagesSource
 from tasks.demo.data_set import DemoSummary
-from tasks.engine.run import Run, open_run
+from tasks.engine.kept import KeptResult, StageUse, keep_result, result_path, tell_use
+from tasks.engine.run import Run, open_run, write_file
 from tasks.errors import LabellingError
 from tasks.evaluation.suspects import SUSPECT_COLUMNS
 from tasks.ingest import ingest
 from tasks.label_begin import begin_labelling
 from tasks.label_choose import TaskQueue, choose_tasks, read_queue
 from tasks.labelling.settings import LabellingSettings
-from tasks.record import StageUse
 
 SETTINGS = LabellingSettings(assist=False)
 
@@ -83,10 +83,12 @@ def test_what_the_last_report_of_this_data_set_doubts_is_asked_about(images: Pat
     workspace = run.open_workspace()
     for number, (name, data) in enumerate([("set", png(1)), ("set", png(3)), ("other", png(4))]):
         frame = pd.DataFrame([["?", sha(data), "no", "yes", 0.1, 1]], columns=SUSPECT_COLUMNS)
-        path = f"runs/{number}/suspects.parquet"
-        workspace.write(path, frame.to_parquet(index=False))
-        use = StageUse(name=name, stage="report", entry="stages/report/1.json", files=(path,), reused=False)
-        workspace.write(f"runs/{number}/stages/report-0.json", use.model_dump_json().encode())
+        suspects = write_file(workspace, f"runs/{number}/suspects.parquet", frame.to_parquet(index=False))
+        entry = result_path("report", f"{number}")
+        record = {"suspects": suspects.model_dump()}
+        keep_result(workspace, entry, KeptResult(stage="report", name=name, run=f"{number}", record=record))
+        use = StageUse(name=name, stage="report", entry=entry, files=(suspects.path,), reused=False)
+        tell_use(workspace, f"{number}", use)
     _, reasons = chosen(run, images)
     assert reasons["yes/3.png"] == "suspect" and "no/1.png" not in reasons and "yes/4.png" not in reasons
     _, reasons = chosen(run, images, SETTINGS.model_copy(update={"suspects": False}))
