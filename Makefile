@@ -9,7 +9,7 @@ export UV_PYTHON ?= .venv/bin/python
 # They start whole systems, and look at what the machine does.
 ALONE := tests/deployments tests/machine tests/flows/test_ray.py
 
-.PHONY: help install demo up down status check test test-services format bench
+.PHONY: help install demo up down status check test test-services format docs
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,3 +57,6 @@ test: check test-services ## all checks and all tests
 format: install ## rewrite the code in the project's style
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
+
+docs: install ## draw the picture of docs/architecture.md again
+	$(RUN) python docs/dependency_picture.py

@@ -1,0 +1,92 @@
+"""docs/architecture.md says how the code is built: its tree, its picture of imports, its rules, its workspace."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from support.pages import blocks
+from support.repository import REPOSITORY
+
+from tasks.stores.layout import KINDS, place_of
+
+PAGE = REPOSITORY / "docs" / "architecture.md"
+CODE = ("deployments", "flows", "tasks")
+
+
+def section(title: str) -> str:
+    """What stands below a heading of the page."""
+    return PAGE.read_text().split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def folders_named() -> Iterator[PurePosixPath]:
+    """Every folder of the page's tree, by its depth."""
+    [tree] = [block.text for block in blocks(PAGE) if block.text.startswith("flows/")]
+    above: list[str] = []
+    for line in tree.splitlines():
+        blanks, name = re.match(r"( *)([\w]+)/ +\S", line).groups()  # type: ignore[union-attr]
+        above[len(blanks) // 2 :] = [name]
+        yield PurePosixPath(*above)
+
+
+def rooms(folder: str) -> set[str]:
+    """Folders with modules directly below one."""
+    return {path.parent.name for path in (REPOSITORY / folder).glob("*/*.py")}
+
+
+def test_the_tree_names_every_folder_and_no_other() -> None:
+    named = list(folders_named())
+    assert len(named) == len(set(named))
+    for folder in named:
+        assert (REPOSITORY / folder).is_dir(), folder
+    there = {
+        PurePosixPath(path.parent.relative_to(REPOSITORY))
+        for top in CODE
+        for path in (REPOSITORY / top).rglob("*.py")
+    }
+    infra = {PurePosixPath("infra") / path.name for path in (REPOSITORY / "infra").iterdir() if path.is_dir()}
+    assert (there | infra) - set(named) == set()
+
+
+def test_the_readme_names_every_room() -> None:
+    places = (REPOSITORY / "README.md").read_text().split("## Where things are")[1].split("\n## ")[0]
+    for top in CODE:
+        for room in rooms(top):
+            assert f"`{top}/{room}" in places, f"{top}/{room}"
+
+
+def test_tests_mirror_the_tree() -> None:
+    """Each folder of tests is a room, or a part of the repository that is no room."""
+    others = {"docs", "infra", "support", "tasks", "flows", "deployments"}
+    known = rooms("tasks") | rooms("flows") | rooms("deployments") | others
+    assert {path.parent.name for path in (REPOSITORY / "tests").glob("*/*.py")} - known == set()
+
+
+def test_every_stage_is_told_of() -> None:
+    told = section("The stages")
+    for path in sorted((REPOSITORY / "tasks").glob("*.py")):
+        if "\n@stage(" in path.read_text():
+            assert f"`tasks/{path.name}`" in told, path.name
+
+
+def test_the_import_rules_cover_every_room() -> None:
+    settings: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"][
+        "importlinter"
+    ]
+    of_tasks = [one for one in settings["contracts"] if one.get("containers") == ["tasks"]]
+    layered = {name for one in of_tasks for layer in one["layers"] for name in re.findall(r"\w+", layer)}
+    assert rooms("tasks") - layered == set()
+    [subjects] = [
+        one for one in settings["contracts"] if one["name"] == "subjects know neither Prefect nor a run"
+    ]
+    machinery = {"engine", "server", "compute"}
+    named = {name.removeprefix("tasks.") for name in subjects["source_modules"]}
+    assert rooms("tasks") - machinery - named == set()
+
+
+def test_the_workspaces_layout_is_that_of_the_code() -> None:
+    rows = re.findall(r"^\| ([a-z ]+) \| `([^`]+)` \|", section("The workspace"), re.MULTILINE)
+    assert {kind for kind, _ in rows} == set(KINDS) - {"other"}
+    for kind, path in rows:
+        assert place_of(path).kind == kind, path
