@@ -45,7 +45,7 @@ def fine_tune(
 
     Args:
         run: The run that asks for it.
-        found: The catalogue.
+        catalogue: The catalogue.
         chosen: What to train.
         pixels: The decoded images, prepared in each way that a recipe wants.
         training: Device, weights and seed.

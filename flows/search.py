@@ -63,7 +63,7 @@ def search_recipes(
     Args:
         run: The run that asks for it.
         listing: The images.
-        found: The catalogue.
+        catalogue: The catalogue.
         root: The preset's recipe, which the search begins with.
         settings: Budget, space and where trainings run.
         options: Seed and device.
