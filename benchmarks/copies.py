@@ -47,6 +47,7 @@ class Kind:
 
 
 def shifted(image: Image.Image, rng: Rng) -> Image.Image:
+    """Moved by 3 to 12 % of its side both ways."""
     by = [int(rng.choice([-1, 1]) * rng.uniform(0.03, 0.12) * LARGE) for _ in range(2)]
     moved = Image.new("L", image.size)
     moved.paste(image, (by[0], by[1]))
@@ -54,18 +55,21 @@ def shifted(image: Image.Image, rng: Rng) -> Image.Image:
 
 
 def cropped(image: Image.Image, rng: Rng) -> Image.Image:
+    """5 to 15 % of the side cut away."""
     side = rng.uniform(0.85, 0.95) * LARGE
     left, top = rng.uniform(0, LARGE - side, 2)
     return image.resize(image.size, Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
 
 
 def padded(image: Image.Image, rng: Rng) -> Image.Image:
+    """Black margins of 5 to 12 %."""
     margin = rng.uniform(0.05, 0.12) * LARGE
     corners = (-margin, -margin / 2, LARGE + margin, LARGE + margin / 2)
     return image.transform(image.size, Image.Transform.EXTENT, corners, Image.Resampling.BILINEAR)
 
 
 def annotated(image: Image.Image, rng: Rng) -> Image.Image:
+    """A bar of text and a circle."""
     draw, x = ImageDraw.Draw(image), rng.uniform(0, 0.6) * LARGE
     draw.rectangle((x, 2, x + 0.3 * LARGE, 8), fill=255)
     draw.ellipse((0.4 * LARGE, 0.4 * LARGE, 0.6 * LARGE, 0.6 * LARGE), outline=200, width=2)
@@ -73,6 +77,7 @@ def annotated(image: Image.Image, rng: Rng) -> Image.Image:
 
 
 def rescaled(image: Image.Image, rng: Rng) -> Image.Image:
+    """Made smaller by 30 to 60 %, and large again."""
     side = int(rng.uniform(0.4, 0.7) * LARGE)
     return image.resize((side, side)).resize(image.size)
 
@@ -83,6 +88,7 @@ def noisy(image: Image.Image, rng: Rng) -> Image.Image:
 
 
 def brightened(image: Image.Image, rng: Rng) -> Image.Image:
+    """Another gamma, 0.6 to 1.7."""
     return Image.fromarray((255 * (np.asarray(image) / 255) ** rng.uniform(0.6, 1.7)).astype(np.uint8))
 
 
@@ -190,12 +196,15 @@ class Contents:
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
     def known(self) -> ContentFeatures:
+        """What is known of the contents when copies are looked for."""
+
         def thumbnails(sha256s: Sequence[str]) -> Picture:
             return self.thumbnails[[int(sha256, 16) for sha256 in sha256s]]
 
         return ContentFeatures(self.sha256s, self.features, thumbnails, "drawn")
 
     def contents(self) -> list[Content]:
+        """The contents, each of a picture of its own."""
         return [
             Content(sha256, sha256, hashed.tobytes().hex())
             for sha256, hashed in zip(self.sha256s, self.hashes, strict=True)
@@ -203,10 +212,12 @@ class Contents:
 
 
 def peak_gb() -> float:
+    """The most memory that this process held so far, GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
 
 
 def report(made: Contents, found: CopyIndex) -> None:
+    """Print how many planted copies were found, and how many pairs are true."""
     pairs = {(a, b) for a, b in found.pairs.tolist()}
     groups = group_by_pairs(len(made.sha256s), found.pairs)
     by_kind: dict[str, list[bool]] = {}
@@ -240,6 +251,7 @@ def compare_with_exact(made: Contents, subset: int) -> None:
 
 
 def main() -> None:
+    """Draw, search, and compare."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -41,6 +41,7 @@ def transfers(azurite: Azurite, container: str) -> int:
 
 
 def main() -> None:
+    """Fill a container, sync it twice, and compare."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -136,6 +136,7 @@ def measure(n: int) -> dict[str, tuple[float, float]]:
 
 
 def write_small_bundle(folder: Path) -> None:
+    """A bundle of the tests' small networks."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
     from support.samples.small_bundles import write_bundle
 
@@ -143,6 +144,7 @@ def write_small_bundle(folder: Path) -> None:
 
 
 def main() -> None:
+    """Measure one stage, or all of them at two sizes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

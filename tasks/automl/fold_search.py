@@ -147,8 +147,9 @@ class FoldSearch:
         return [*([preset] if preset else []), *(one for one in others if one != preset)][: n + bool(preset)]
 
     def choice(self) -> Candidate | Base:
-        """The best that was tried to its end; without such, the best of the first epochs. A probe wins where it is
-        better, or where nothing else was trained.
+        """The best that was tried to its end; without such, the best of the first epochs.
+
+        A probe wins where it is better, or where nothing else was trained.
 
         Raises:
             TrainingError: nothing could be trained.

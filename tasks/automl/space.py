@@ -149,8 +149,11 @@ def recipe_of(values: Mapping[str, Any], root: FineTune, bases: Sequence[Base]) 
 
 
 def _choices(space: SearchSpace, root: FineTune, bases: Sequence[Base]) -> dict[str, Range | tuple[Any, ...]]:
-    """What is open, in the order of asking. The base comes last: samplers of two folds, which begin alike and
-    differ in their bases, then agree on all else, and share trainings where they agree on the base too."""
+    """What is open, in the order of asking.
+
+    The base comes last: samplers of two folds, which begin alike and differ in their bases, then agree on all else, and
+    share trainings where they agree on the base too.
+    """
     return {
         "learning_rate": space.learning_rate,
         "weight_decay": space.weight_decay,

@@ -97,8 +97,10 @@ class SearchTime:
             )
 
     def begun(self, wanted: Proposals, members: float, finish: float) -> Proposals:
-        """As many folds' candidates, in their order, as can be begun and leave time for the members, in seconds, and
-        to train to their end either them or what is best so far, which takes `finish`: what is not cannot be chosen.
+        """As many folds' candidates, in their order, as can be begun.
+
+        They must leave time for the members, in seconds, and to train to their end either them or what is best so far,
+        which takes `finish`: what is not cannot be chosen.
         """
         return self._fitting(
             wanted,

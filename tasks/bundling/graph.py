@@ -34,8 +34,11 @@ class StagedNetwork(Protocol):
     pool: nn.Module
     head: nn.Linear
 
-    def __call__(self, images: Tensor) -> Tensor: ...
-    def state_dict(self) -> dict[str, Any]: ...
+    def __call__(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of float images (n, 3, S, S)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights by name."""
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,20 @@ class EpochFigures(Protocol):
     """What the training curves show of one epoch."""
 
     @property
-    def epoch(self) -> int: ...
+    def epoch(self) -> int:
+        """Its number."""
+
     @property
-    def train_loss(self) -> float: ...
+    def train_loss(self) -> float:
+        """Mean loss on what was learnt from."""
+
     @property
-    def validation_loss(self) -> float | None: ...
+    def validation_loss(self) -> float | None:
+        """Loss on the images that stop a training; None without such."""
+
     @property
-    def validation_auc(self) -> float | None: ...
+    def validation_auc(self) -> float | None:
+        """AUC on those images; None without such."""
 
 
 def confusion_matrix(

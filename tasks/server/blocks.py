@@ -1,5 +1,4 @@
-"""Prefect blocks, which hold what must not stand on a form: the secrets of a datastore, of a mail server and of
-Label Studio.
+"""Prefect blocks, which hold what must not stand on a form: secrets of datastores, mail servers and Label Studio.
 
 The entry point `prefect.collections` makes them known to a Prefect server that Lightbox is installed beside.
 """

@@ -57,10 +57,12 @@ class BlobFileSystem(AzureBlobFileSystem):  # type: ignore[misc]  # adlfs has no
         return path.lstrip("/")
 
     def split_path(self, path: str, delimiter: str = "/", **_: Any) -> tuple[str, str, None]:
+        """Container, blob and no version, of a path as it stands."""
         container, _, name = self._strip_protocol(path).partition(delimiter)
         return container, name, None
 
     def do_connect(self) -> None:
+        """Connect, with few and quick attempts."""
         settings: dict[str, Any] = {
             "user_agent": "lightbox",
             "retry_total": 0,  # retries are ours: bounded, and known to the caller

@@ -43,17 +43,38 @@ class Files(Protocol):
     """What the datastore and the workspace need of a store; see `LocalFiles` and `ObjectFiles`."""
 
     @property
-    def is_local(self) -> bool: ...
-    def blobs(self, folder: str = "") -> Iterator[Blob]: ...
-    def blob(self, path: str) -> Blob: ...
-    def exists(self, path: str) -> bool: ...
-    def read(self, path: str) -> bytes: ...
-    def write(self, path: str, data: bytes) -> None: ...
-    def create(self, path: str, data: bytes) -> bool: ...
-    def delete(self, path: str) -> None: ...
-    def download(self, path: str, target: Path) -> None: ...
-    def upload(self, source: Path, path: str) -> None: ...
-    def leftovers(self) -> Iterator[Blob]: ...
+    def is_local(self) -> bool:
+        """Whether files can be read in place."""
+
+    def blobs(self, folder: str = "") -> Iterator[Blob]:
+        """Every file below a folder."""
+
+    def blob(self, path: str) -> Blob:
+        """What is known of one file."""
+
+    def exists(self, path: str) -> bool:
+        """Whether a file, or a folder that holds one, stands there."""
+
+    def read(self, path: str) -> bytes:
+        """The content of a file."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file whole, over what stands there."""
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write a file where none stands; whether none stood there."""
+
+    def delete(self, path: str) -> None:
+        """Remove a file, if it is there."""
+
+    def download(self, path: str, target: Path) -> None:
+        """Copy a file to this machine."""
+
+    def upload(self, source: Path, path: str) -> None:
+        """Copy a file of this machine, over what stands there."""
+
+    def leftovers(self) -> Iterator[Blob]:
+        """What killed writers left."""
 
 
 class LocalFiles:

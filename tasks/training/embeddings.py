@@ -120,8 +120,10 @@ Computed = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
 def _computed(network: Network, batches: Iterator[NDArray[np.uint8]]) -> Iterator[Computed]:
-    """Each batch on one thread and as many batches at once as torch has threads: threads that share a batch wait for
-    one another at every layer, for long where other programs run, too."""
+    """Each batch on one thread, and as many batches at once as torch has threads.
+
+    Threads that share a batch wait for one another at every layer, for long where other programs run, too.
+    """
 
     def computed(pixels: NDArray[np.uint8]) -> Computed:
         torch.set_num_threads(1)  # OpenMP keeps this for each thread

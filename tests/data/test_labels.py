@@ -1,3 +1,5 @@
+"""Labels come from folders or a manifest, and whatever contradicts itself is refused by name."""
+
 import csv
 import io
 import json

@@ -103,7 +103,7 @@ class Running:
         return self.supervisor.states()[name].pid
 
     def kill(self, name: str) -> float:
-        """kill -9 of a part; the seconds until another one in its place is well."""
+        """Kill -9 of a part; the seconds until another one in its place is well."""
         pid, (part,) = self.pid(name), [part for part in self.machine.parts if part.name == name]
         os.kill(pid, signal.SIGKILL)
 

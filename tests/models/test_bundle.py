@@ -40,6 +40,8 @@ def rewrite(bundle: Path, name: str, data: bytes) -> None:
 
 
 class TestPredictions:
+    """What is said does not depend on how it is asked."""
+
     def test_bytes_and_pixels_agree(self, exported: Path) -> None:
         bundle, images = load_bundle(exported), pixels(150)
         expected = probabilities(bundle.predict_pixels(images))
@@ -127,6 +129,8 @@ class TestPredictions:
 
 
 class TestHonesty:
+    """Members judge news to them."""
+
     def test_members_that_saw_an_image_or_its_group_do_not_judge_it(self, exported: Path) -> None:
         bundle = load_bundle(exported)
         assert bundle.members_unseen_by("a" * 64, "one") == (0,)
@@ -160,6 +164,8 @@ class TestHonesty:
 
 
 class TestDamage:
+    """What is not whole is refused."""
+
     def test_a_whole_bundle_passes(self, exported: Path) -> None:
         load_bundle(exported).verify()
 
@@ -256,6 +262,8 @@ class Marker:
 
 
 class TestForgery:
+    """What is whole and means harm is refused."""
+
     @pytest.mark.parametrize("name", ["model.onnx", "training_images.json"])
     def test_a_pickle_is_never_unpickled(self, copied: Path, tmp_path: Path, name: str) -> None:
         rewrite(copied, name, pickle.dumps(Marker(tmp_path / "run")))
@@ -289,6 +297,8 @@ class TestForgery:
 
 
 class TestRemote:
+    """A bundle is the same wherever it stands."""
+
     @pytest.fixture
     def remote(self, exported: Path) -> str:
         """The bundle in an object store."""

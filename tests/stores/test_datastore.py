@@ -1,3 +1,5 @@
+"""The images' store: listed and read as it is, and errors that say what to do without a secret."""
+
 import base64
 import os
 import socket

@@ -1,3 +1,5 @@
+"""Only what changed is transferred; what was fetched is verified, and a killed fetch goes on."""
+
 import hashlib
 import os
 import resource

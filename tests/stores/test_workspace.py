@@ -1,3 +1,5 @@
+"""The workspace: whole files, no lost update, and errors that name the place."""
+
 import contextlib
 import errno
 import json

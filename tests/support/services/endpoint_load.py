@@ -12,8 +12,10 @@ from support.services.live_endpoint import PRIMARY
 
 @dataclass
 class Load:
-    """Clients that ask without a pause until told to stop. A connection that could not be made is no failure:
-    nothing was accepted."""
+    """Clients that ask without a pause until told to stop.
+
+    A connection that could not be made is no failure: nothing was accepted.
+    """
 
     port: int
     image: bytes
