@@ -3,7 +3,7 @@
 Settings of one stage stand with the stage; here is what concerns several.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,9 @@ from tasks.training.recipes import (
     within_symmetry,
 )
 
+if TYPE_CHECKING:
+    from tasks.stores.workspace import Workspace
+
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
@@ -31,6 +34,16 @@ class WorkspaceLocation(Frozen):
     block: str | None = Field(
         default=None, description="Name of a Lightbox Datastore block with the secrets for this URL."
     )
+
+    def open(self) -> "Workspace":
+        """The workspace, with the secrets of its block or of the environment.
+
+        Raises: ConfigError without the block; AccessDenied without the secrets.
+        """
+        from tasks.engine.run import block_options
+        from tasks.stores.workspace import Workspace
+
+        return Workspace(self.url, block_options(self.block))
 
 
 class DataSet(Frozen):
@@ -65,7 +78,8 @@ class TrainingSettings(Frozen):
         "side matters; anything with text).",
     )
     backbone: BackboneName | None = Field(
-        default=None, description="Pretrained network; left out, the preset's own choice."
+        default=None,
+        description="Pretrained network; `lightbox doctor` lists them. Left out, the preset's own choice.",
     )
     weights: str = Field(
         default="auto",

@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -62,25 +62,34 @@ class ServeSettings(Frozen):
 
     workspace: str = Field(min_length=1, description="Folder or fsspec URL of the workspace.")
     name: ModelName = Field(description="The model's name in the registry; its champion is served.")
-    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
-    port: int = Field(default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        description="Address to listen on; other than this machine's own needs a key.",
+    )
+    port: int = Field(
+        default=8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one and says which."
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Processes that share nothing but the cache.")
     threads: int | None = Field(
         default=None,
         ge=1,
         le=256,
-        description="Images judged at once in each worker; default: the cores divided by the workers.",
+        description="Images judged at once in each worker. Left out: the cores divided by the workers.",
     )
     micro_batch: Literal["auto", "on", "off"] = Field(
         default="auto", description="Judge waiting images together; `auto` does so on a GPU only."
     )
     key_file: Path | None = Field(
-        default=None, description="File with the keys, read again when it changes; default: the environment."
-    )
-    challenger_percent: Annotated[float, Field(ge=0, le=100)] | None = Field(
         default=None,
-        description="Share of requests that the challenger answers; 0 loads it for the header alone, "
-        "None does not load it.",
+        description="File of LIGHTBOX_PRIMARY_KEY=... lines, read again when it changes. Left out: the environment.",
+    )
+    challenger_percent: float | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="Share of requests that the challenger answers; 0: only those that ask by header. Left out, it "
+        "is not loaded.",
     )
     mirror_percent: float = Field(
         default=0,
@@ -101,12 +110,13 @@ class ServeSettings(Frozen):
         description="After SIGTERM: time in which requests are still taken, each answer closing its connection.",
     )
     log: LogSettings | None = Field(
-        default=None, description="Log predictions to the workspace; None: do not."
+        default=None, description="Log predictions to the workspace, hourly, as Parquet."
     )
     cache_root: Path | None = Field(
-        default=None, description="Folder for local copies; default: $LIGHTBOX_CACHE or ~/.cache/lightbox."
+        default=None,
+        description="Folder for local copies. Left out: $LIGHTBOX_CACHE, else ~/.cache/lightbox.",
     )
-    limits: Limits = Limits()
+    limits: Limits = Field(default=Limits(), description="Where a request, or the sum of them, is too much.")
 
     @property
     def wants_challenger(self) -> bool:

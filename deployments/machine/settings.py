@@ -7,7 +7,7 @@ from typing import Final, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from tasks.demo.plan import N_NO, N_YES
+from tasks.demo.settings import N_NO, N_YES
 from tasks.errors import ConfigError
 from tasks.models.manifest import ModelName
 from tasks.record import Frozen

@@ -1,35 +1,19 @@
 """`lightbox compare`: two models side by side on the same images, which neither learnt from."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.table import Table
 
-from flows.command_line.app import (
-    Debug,
-    Folds,
-    Images,
-    ImagesBlock,
-    JsonFile,
-    Manifest,
-    Quiet,
-    WorkspaceBlock,
-    WorkspaceUrl,
-)
-from flows.command_line.invocation import validated
-from flows.command_line.output import write_json
-from flows.command_line.terminal import progress_bars
-from tasks.catalogue import build_catalogue
-from tasks.compare import ComparedModels, compare_models, find_model, load_model
-from tasks.data.settings import CatalogueSettings, ImagesSource
-from tasks.engine.run import open_run
-from tasks.errors import ConfigError
-from tasks.evaluation.intervals import Estimate
-from tasks.evaluation.words import interval_of_difference, signed, with_interval
-from tasks.ingest import ingest
-from tasks.pages.headline import difference_words
+from flows.command_line.options import Checks, Images, JsonFile, Named, Quiet, Workspace
+from flows.config import EvaluationSettings
+from tasks.options.command import Command
+from tasks.options.marks import Options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tasks.compare import ComparedModels
+    from tasks.evaluation.intervals import Estimate
 
 FIGURES = (("auc", "ROC AUC"), ("recall", "recall"), ("specificity", "specificity"))
 Model = Annotated[
@@ -38,48 +22,49 @@ Model = Annotated[
         help="v3, champion or challenger of --name; NAME/v3 of another model; or a bundle's folder or URL."
     ),
 ]
+Thresholds = Annotated[EvaluationSettings, Options("Evaluation", {"served": None})]
 
 
+@Command
 def compare(
     first: Model,
     second: Model,
     /,
     *,
     images: Images,
-    workspace: WorkspaceUrl,
-    name: Annotated[str, Parameter(help="Name of the data set whose ledger knows the images' copies.")],
-    manifest: Manifest = None,
-    recall_target: Annotated[
-        float, Parameter(help="Both thresholds are chosen anew for this recall.")
-    ] = 0.95,
-    folds: Folds = 5,
-    images_block: ImagesBlock = None,
-    workspace_block: WorkspaceBlock = None,
+    workspace: Workspace,
+    dataset: Named,
+    checks: Checks,
+    evaluation: Thresholds,
     json: JsonFile = None,
     quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read by main()
 ) -> None:
-    """Compare two models on images that neither learnt from: figures, paired tests, and a page."""
-    with validated():
-        source = ImagesSource(url=images, block=images_block, manifest=manifest)
-        checks = CatalogueSettings(n_folds=folds)
-    if not 0 < recall_target < 1:
-        raise ConfigError(f"--recall-target {recall_target:g}", cure="give a share above 0 and below 1")
-    console = Console(stderr=True)
-    run = open_run(workspace, workspace_block, name)
+    """Compare two models by figures and paired tests, with thresholds chosen anew, and write a page."""
+    from flows.command_line.terminal import present
+    from tasks.catalogue import build_catalogue
+    from tasks.compare import compare_models, find_model, load_model
+    from tasks.engine.run import open_run
+    from tasks.ingest import ingest
+
+    run = open_run(workspace.url, workspace.block, dataset.name)
     models = [find_model(run, model) for model in (first, second)]
     positive = load_model(run, models[0]).manifest.positive_class
-    with progress_bars(console, quiet=quiet or json == Path("-")):
-        listing = ingest(run, source).listing
+
+    def work() -> "ComparedModels":
+        listing = ingest(run, images).listing
         catalogue = build_catalogue(run, listing, checks, positive)
-        result = compare_models(run, listing, catalogue, models[0], models[1], recall_target)
-    if not quiet:
-        show_comparison(console, result)
-    write_json(result, json)
+        return compare_models(run, listing, catalogue, models[0], models[1], evaluation.recall_target)
+
+    present(work, show_comparison, json_file=json, quiet=quiet)
 
 
-def show_comparison(console: Console, result: ComparedModels) -> None:
+def show_comparison(console: "Console", result: "ComparedModels") -> None:
     """Both models' figures, their paired differences, the tests, and where the page is."""
+    from rich.table import Table
+
+    from tasks.evaluation.words import interval_of_difference, signed, with_interval
+    from tasks.pages.headline import difference_words
+
     comparison = result.comparison
     evaluations = (result.first_evaluation, result.second_evaluation)
     table = Table("figure", result.first.name, result.second.name, "difference", "95 % interval")

@@ -1,12 +1,18 @@
 """`lightbox doctor`: what is installed, which weights can be had, which device there is, whether stores answer."""
 
 import platform
+import sys
 from importlib import metadata
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.table import Table
-
+from flows.command_line.options import IMAGES, WORKSPACE
+from flows.config import WorkspaceLocation
+from tasks.data.settings import ImagesSource
 from tasks.errors import LightboxError
+from tasks.options.command import Command
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PACKAGES = (
     "prefect",
@@ -22,21 +28,33 @@ PACKAGES = (
 EXTRAS = {"s3fs": "s3:// stores", "gcsfs": "gs:// stores", "nilearn": "the demo's images"}
 
 
-def examine(workspace: str | None, images: str | None) -> int:
+CheckedWorkspace = Annotated[WorkspaceLocation | None, WORKSPACE.but({}, "Workspace to check for access")]
+CheckedImages = Annotated[ImagesSource | None, IMAGES.but({"manifest": None}, "Images to check for access")]
+
+
+@Command
+def doctor(*, workspace: CheckedWorkspace = None, images: CheckedImages = None) -> None:
     """Print what was found; exit code 1 when a store that was named does not answer."""
+    from rich.console import Console
+
     console = Console()
     console.print(_packages())
     console.print(_device(), highlight=False)
     console.print(_server(), highlight=False)
     console.print(_weights())
-    answers = [_workspace(workspace), _images(images)]
-    for answer in answers:
-        if answer is not None:
-            console.print(answer[1], highlight=False, markup=False, soft_wrap=True)
-    return 1 if any(answer is not None and not answer[0] for answer in answers) else 0
+    answers = []
+    if workspace is not None:
+        answers.append(_workspace(workspace))
+    if images is not None:
+        answers.append(_images(images))
+    for _, words in answers:
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+    sys.exit(0 if all(answered for answered, _ in answers) else 1)
 
 
-def _packages() -> Table:
+def _packages() -> "Table":
+    from rich.table import Table
+
     table = Table("package", "version", title=f"Python {platform.python_version()}", title_justify="left")
     for name in PACKAGES:
         table.add_row(name, _version(name) or "missing: run `make install`")
@@ -70,7 +88,9 @@ def _server() -> str:
     return f"Prefect server: {url or 'none configured; runs stay in their own process (set PREFECT_API_URL)'}"
 
 
-def _weights() -> Table:
+def _weights() -> "Table":
+    from rich.table import Table
+
     from tasks.training.backbones import BACKBONES
     from tasks.training.weights import available_weights
 
@@ -80,27 +100,22 @@ def _weights() -> Table:
     return table
 
 
-def _workspace(url: str | None) -> tuple[bool, str] | None:
-    from tasks.stores.workspace import Workspace
-
-    if url is None:
-        return None
+def _workspace(location: WorkspaceLocation) -> tuple[bool, str]:
     try:
-        workspace = Workspace(url)
+        workspace = location.open()
         workspace.check_writable()
     except LightboxError as error:
-        return False, f"workspace {url}: {error}"
+        return False, f"workspace {location.url}: {error}"
     return True, f"workspace {workspace.url}: readable and writable"
 
 
-def _images(url: str | None) -> tuple[bool, str] | None:
+def _images(source: ImagesSource) -> tuple[bool, str]:
+    from tasks.engine.run import block_options
     from tasks.stores.datastore import Datastore
 
-    if url is None:
-        return None
     try:
-        store = Datastore(url)
+        store = Datastore(source.url, block_options(source.block))
         count = len(store.blobs())
     except LightboxError as error:
-        return False, f"images {url}: {error}"
+        return False, f"images {source.url}: {error}"
     return True, f"images {store.url}: {count} files"

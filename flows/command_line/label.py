@@ -1,220 +1,204 @@
-"""`lightbox label`: its options; what the commands do stands in `label_commands`. Loaded when it is called."""
+"""`lightbox label`: a labelling by people in Label Studio, from its start to its end."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from flows.command_line.app import Debug, Images, ImagesBlock, JsonFile, Manifest, Name, Quiet, WorkspaceUrl
+from flows.command_line.options import Images, JsonFile, Named, Quiet, Workspace
+from flows.config import DataSet, WorkspaceLocation
+from tasks.data.settings import ImagesSource
+from tasks.errors import ConfigError, LabellingError
+from tasks.labelling.settings import LabellingSettings
+from tasks.options.command import Command
+from tasks.options.marks import As, Options
 
 if TYPE_CHECKING:
-    from tasks.data.settings import ImagesSource
-
-By = Annotated[str, Parameter(help="Who says so: a person's name or address.")]
-OtherImages = Annotated[
-    str | None, Parameter(help="Where the images are. Left out: those of the labelling that was started.")
-]
-
-label = App(
-    name="label",
-    help="Label images with people, in Label Studio, assisted by a model.",
-    help_epilogue="The token of Label Studio comes from LIGHTBOX_LABEL_STUDIO_TOKEN or a Prefect block, never from an "
-    "option.",
-)
-
-
-@label.command
-def start(
-    *,
-    images: Images,
-    workspace: WorkspaceUrl,
-    name: Name,
-    classes: Annotated[
-        list[str] | None,
-        Parameter(
-            consume_multiple=True, help="Class names, in the order of their keys. Default: those of the data."
-        ),
-    ] = None,
-    manifest: Manifest = None,
-    label_studio: Annotated[
-        str, Parameter(env_var="LIGHTBOX_LABEL_STUDIO_URL", help="Where Label Studio answers.")
-    ] = "http://127.0.0.1:8080",
-    min_labellers: Annotated[int, Parameter(help="People who look at each image.")] = 1,
-    max_labellers: Annotated[
-        int | None, Parameter(help="People asked at most where there is no majority; then a review decides.")
-    ] = None,
-    assist: Annotated[bool, Parameter(help="A model suggests labels and chooses what is asked next.")] = True,
-    precision: Annotated[
-        float, Parameter(help="Suggestions are shown when those as sure were right so often.")
-    ] = 0.95,
-    queue_images: Annotated[
-        int, Parameter(help="Unanswered images that stand in Label Studio at once.")
-    ] = 200,
-    images_by: Annotated[
-        Literal["upload", "link"], Parameter(help="Copies behind Label Studio's login, or signed links.")
-    ] = "upload",
-    link_hours: Annotated[float, Parameter(help="How long a signed link is valid.")] = 24,
-    instructions: Annotated[
-        Path | None, Parameter(help="Text file with what people read before they begin.")
-    ] = None,
-    suspects: Annotated[bool, Parameter(help="Ask again about labels that the last report doubts.")] = True,
-    low_confidence: Annotated[
-        float, Parameter(help="Ask about images of the endpoint's log below this probability; 0: none.")
-    ] = 0.7,
-    retrain_after: Annotated[int, Parameter(help="So many newly settled labels call for a retraining.")] = 50,
-    images_block: ImagesBlock = None,
-    token_block: Annotated[str | None, Parameter(help="Lightbox Label Studio block with the token.")] = None,
-    json: JsonFile = None,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read by main()
-) -> None:
-    """Make or update the project from unlabelled, conflicting and doubtful images; takes a finished one up again."""
-    from flows.command_line.invocation import validated
-    from flows.command_line.label_commands import start as run_start
-    from tasks.data.settings import ImagesSource
-    from tasks.labelling.settings import DEFAULT_INSTRUCTIONS, AgreementRule, LabellingSettings
-
-    with validated():
-        source = ImagesSource(url=images, block=images_block, manifest=manifest)
-        settings = LabellingSettings(
-            classes=tuple(classes or ()),
-            url=label_studio,
-            token_block=token_block,
-            agreement=AgreementRule(
-                min_labellers=min_labellers, max_labellers=max(min_labellers, max_labellers or min_labellers)
-            ),
-            instructions=_text(instructions) if instructions is not None else DEFAULT_INSTRUCTIONS,
-            assist=assist,
-            precision=precision,
-            queue_images=queue_images,
-            images_by=images_by,
-            link_hours=link_hours,
-            suspects=suspects,
-            low_confidence=low_confidence,
-            retrain_after=retrain_after,
-        )
-    run_start(source, workspace, name, settings, json_file=json, quiet=quiet)
-
-
-@label.command
-def sync(
-    *,
-    workspace: WorkspaceUrl,
-    name: Name,
-    json: JsonFile = None,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Bring in what people answered, train again, and hand out what they should look at next."""
-    from flows.command_line.label_commands import sync as run_sync
-
-    run_sync(workspace, name, json_file=json, quiet=quiet)
-
-
-@label.command
-def status(
-    *,
-    workspace: WorkspaceUrl,
-    name: Name,
-    json: JsonFile = None,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Bring in what people answered, and show the figures: in all, by class, by person, agreement."""
-    from flows.command_line.label_commands import status as run_status
-
-    run_status(workspace, name, json_file=json)
-
-
-@label.command
-def finish(
-    *,
-    workspace: WorkspaceUrl,
-    name: Name,
-    remove_project: Annotated[
-        bool, Parameter(negative=(), help="Take the project out of Label Studio; the labels stay here.")
-    ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Bring in the last answers and end the labelling."""
-    from flows.command_line.label_commands import end
-
-    end(workspace, name, remove_project=remove_project, quiet=quiet)
-
-
-@label.command
-def decide(
-    *,
-    workspace: WorkspaceUrl,
-    name: Name,
-    image: Annotated[str, Parameter(help="Path below the image store, as reports show it, or SHA-256.")],
-    label: Annotated[str | None, Parameter(help="The class.")] = None,
-    reject: Annotated[
-        bool, Parameter(negative=(), help="It is no usable image, instead of a class.")
-    ] = False,
-    by: By,
-    review: Annotated[bool, Parameter(negative=(), help="Settle it, whatever others said.")] = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Record what a person says of one image, without Label Studio."""
-    from flows.command_line.label_commands import record
-    from tasks.errors import ConfigError
-
-    if (label is None) is not reject:
-        raise ConfigError("decide needs either a label or --reject", cure="add --label CLASS, or --reject")
-    record(workspace, name, image, label, by, review=review)
-
-
-@label.command(name="import")
-def import_file(
-    file: Annotated[Path, Parameter(help="CSV, Parquet, JSON lines, COCO, or Label Studio's JSON export.")],
-    /,
-    *,
-    workspace: WorkspaceUrl,
-    name: Name,
-    by: By,
-    images: OtherImages = None,
-    images_block: ImagesBlock = None,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Take the labels of a file as a person's decisions."""
-    from flows.command_line.label_commands import bring_in
-
-    bring_in(workspace, name, file, by, _source(images, images_block), quiet=quiet)
-
-
-@label.command
-def export(
-    out: Annotated[Path, Parameter(help="File to write.")],
-    /,
-    *,
-    workspace: WorkspaceUrl,
-    name: Name,
-    format: Annotated[
-        Literal["csv", "coco", "jsonl"], Parameter(help="csv and jsonl (Azure's) serve as --manifest.")
-    ] = "csv",
-    images: OtherImages = None,
-    images_block: ImagesBlock = None,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001
-) -> None:
-    """Write the labels that count to a file."""
-    from flows.command_line.label_commands import give_out
-
-    give_out(workspace, name, out, format, _source(images, images_block), quiet=quiet)
-
-
-def _source(images: str | None, block: str | None) -> "ImagesSource | None":
-    from tasks.data.settings import ImagesSource
-
-    return None if images is None else ImagesSource(url=images, block=block)
+    from tasks.engine.run import Run
+    from tasks.label_status import LabelStatus
 
 
 def _text(file: Path) -> str:
-    from tasks.errors import ConfigError
-
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read ({error})", cure="name a text file in UTF-8") from error
+
+
+Labelling = Annotated[
+    LabellingSettings,
+    Options(
+        "Labelling",
+        {
+            "url": As("label-studio", env_var="LIGHTBOX_LABEL_STUDIO_URL"),
+            "agreement": "",
+            "instructions": As(file=_text),
+        },
+    ),
+]
+BY_HAND = {
+    "decide": "Record what a person says of one image, without Label Studio.",
+    "import": "Take the labels of a file as a person's decisions.",
+    "export": "Write the labels that count to a file.",
+}
+
+label = App(
+    name="label",
+    help_epilogue="The token of Label Studio comes from LIGHTBOX_LABEL_STUDIO_TOKEN or a Prefect block, never from an "
+    "option.",
+)
+for _name, _help in BY_HAND.items():
+    label.command(f"flows.command_line.label_by_hand:{_name}_", name=_name, help=_help)
+
+
+@label.command
+@Command
+def start(
+    *,
+    images: Images,
+    workspace: Workspace,
+    dataset: Named,
+    labelling: Labelling,
+    json: JsonFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make or update the project from unlabelled, conflicting and doubtful images; takes a finished one up again."""
+    _sync(images, workspace, dataset, labelling, restart=True, json_file=json, quiet=quiet)
+
+
+@label.command
+@Command
+def sync(*, workspace: Workspace, dataset: Named, json: JsonFile = None, quiet: Quiet = False) -> None:
+    """Bring in what people answered, train again, and hand out what they should look at next."""
+    from tasks.label_begin import document_of
+
+    state = document_of(_run(workspace, dataset)).read()
+    images = ImagesSource.model_validate(state.images)
+    _sync(images, workspace, dataset, state.settings, restart=False, json_file=json, quiet=quiet)
+
+
+@label.command
+@Command
+def status(*, workspace: Workspace, dataset: Named, json: JsonFile = None) -> None:
+    """Bring in what people answered, and show the figures: in all, by class, by person, agreement."""
+    from rich.console import Console
+
+    from flows.command_line.terminal import write_json
+    from tasks.label_status import status_of
+
+    run = _run(workspace, dataset)
+    trouble = _pulled(run)
+    found = status_of(run)
+    write_json(found, json)
+    if json is None:
+        _show(found)
+    if trouble is not None:
+        words = f"warning: these figures may not be the latest: {trouble}"
+        Console(stderr=True).print(words, markup=False, style="yellow", soft_wrap=True)
+
+
+@label.command
+@Command
+def finish(
+    *,
+    workspace: Workspace,
+    dataset: Named,
+    remove_project: Annotated[
+        bool, Parameter(negative=(), help="Take the project out of Label Studio; the labels stay here.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Bring in the last answers and end the labelling."""
+    from tasks.label_begin import document_of, studio_of
+    from tasks.label_pull import pull_labels
+    from tasks.label_status import finish as end
+    from tasks.label_status import status_of
+
+    run = _run(workspace, dataset)
+    pull_labels(run)
+    found = status_of(run)
+    if remove_project and (found.progress.to_review or found.progress.partly):
+        raise LabellingError(
+            f"{found.progress.to_review} images wait for a review and {found.progress.partly} for a further answer",
+            cure="settle them first (`lightbox label decide --review`), or finish without --remove-project",
+        )
+    state = end(run)
+    if remove_project:
+        with studio_of(state.settings) as studio:
+            for project in (state.project, state.review_project):
+                if project is not None:
+                    studio.delete_project(project)
+        document_of(run).set(project=None, review_project=None)
+    if not quiet:
+        _show(status_of(run))
+
+
+def _sync(
+    images: ImagesSource,
+    workspace: WorkspaceLocation,
+    dataset: DataSet,
+    settings: LabellingSettings,
+    *,
+    restart: bool,
+    json_file: Path | None,
+    quiet: bool,
+) -> None:
+    from rich.console import Console
+
+    from flows.command_line.terminal import STANDARD_OUTPUT, called, progress_bars, write_json
+    from flows.label import label as flow
+
+    with progress_bars(Console(stderr=True), quiet=quiet or json_file == STANDARD_OUTPUT):
+        found = called(flow)(images, workspace, dataset, settings, restart)
+    write_json(found, json_file)
+    if json_file is None and not quiet:
+        _show(found)
+
+
+def _run(workspace: WorkspaceLocation, dataset: DataSet) -> "Run":
+    from tasks.engine.run import open_run
+
+    return open_run(workspace.url, workspace.block, dataset.name)
+
+
+def _pulled(run: "Run") -> LabellingError | None:
+    """What kept answers from coming in, if anything did."""
+    from tasks.label_pull import pull_labels
+
+    try:
+        pull_labels(run)
+    except LabellingError as error:
+        return error
+    return None
+
+
+def _show(found: "LabelStatus") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tasks.label_status import sentences
+
+    figures, console = found.progress, Console()
+    table = Table("images", "", title=f"labelling of {found.name}", title_justify="left")
+    rows = {
+        "labelled": figures.labelled,
+        **{f"  {name}": count for name, count in figures.by_class.items()},
+        "rejected": figures.rejected,
+        "to go": figures.to_go,
+        "  partly answered": figures.partly,
+        "  skipped": figures.skipped,
+        "  with a suggestion": figures.suggested,
+        "to review": figures.to_review,
+    }
+    for words, count in rows.items():
+        table.add_row(words, str(count))
+    console.print(table)
+    if figures.people:
+        people = Table("person", "labelled", "rejected", "skipped", "reviewed", "overruled", "seconds each")
+        for one in figures.people:
+            seconds = "" if one.median_seconds is None else f"{one.median_seconds:.1f}"
+            counts = (one.labelled, one.rejected, one.skipped, one.reviewed, one.overruled)
+            people.add_row(one.name, *map(str, counts), seconds)
+        console.print(people)
+    for sentence in sentences(found):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)

@@ -2,29 +2,48 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import App, Parameter
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
-from flows.command_line.output import write_json
-from tasks.evaluation.intervals import Estimate
-from tasks.evaluation.words import NONE, with_interval
-from tasks.models.registry import Registry, Version
-from tasks.stores.workspace import Workspace
+from flows.command_line.options import JsonFile, Workspace
+from flows.config import WorkspaceLocation
+from tasks.options.command import Command
+
+if TYPE_CHECKING:
+    from tasks.models.aliases import AliasChange
+    from tasks.models.registry import Registry, Version
+
+Name = Annotated[str, Parameter(help="Name of the model.")]
+Reason = Annotated[str, Parameter(help="Why; it is kept in the history.")]
+
+models = App(name="models")
 
 
-def list_versions(workspace: str, name: str | None, json_file: Path | None) -> None:
-    """Versions with their aliases and honest figures."""
-    registry = Registry(Workspace(workspace))
+@models.command(name="list")
+@Command
+def list_models(
+    *,
+    workspace: Workspace,
+    name: Annotated[str | None, Parameter(help="One model; all of them when left out.")] = None,
+    json: JsonFile = None,
+) -> None:
+    """List the versions of the models with their aliases and honest figures."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from flows.command_line.terminal import write_json
+
+    registry = _registry(workspace)
     names = [name] if name is not None else registry.models()
     rows = [row for model in names for row in registry.list(model)]
-    write_json([row.model_dump(mode="json", by_alias=True) for row in rows], json_file)
-    if json_file is not None:
+    write_json([row.model_dump(mode="json", by_alias=True) for row in rows], json)
+    if json is not None:
         return
     console = Console()
     if not rows:
-        console.print(f"no model in {workspace}", highlight=False)
+        console.print(f"no model in {workspace.url}", highlight=False)
         return
     table = Table("model", "version", "alias", "created", "recall", "AUC", "images")
     for row in rows:
@@ -32,27 +51,54 @@ def list_versions(workspace: str, name: str | None, json_file: Path | None) -> N
     console.print(table)
 
 
-def show_version(workspace: str, name: str, version: str) -> None:
-    """All that is known of one version, with the history of the aliases, as JSON."""
-    registry = Registry(Workspace(workspace))
+@models.command
+@Command
+def show(
+    *,
+    workspace: Workspace,
+    name: Name,
+    version: Annotated[str, Parameter(help="A version such as v3, or champion or challenger.")] = "champion",
+) -> None:
+    """Show all that is known of one version, with the history of the aliases, as JSON."""
+    from flows.command_line.terminal import write_json
+
+    registry = _registry(workspace)
     shown = registry.show(name, version).model_dump(mode="json", by_alias=True)
     shown["history"] = registry.aliases(name).model_dump(mode="json", by_alias=True)["history"]
     write_json(shown, Path("-"))
 
 
-def promote_version(workspace: str, name: str, version: str, reason: str) -> None:
-    """Serve a version because a person says so."""
-    change = Registry(Workspace(workspace)).promote(name, version, (f"by hand: {reason}",))
+@models.command
+@Command
+def promote(
+    *,
+    workspace: Workspace,
+    name: Name,
+    version: Annotated[str, Parameter(help="The version that is to be served.")],
+    reason: Reason,
+) -> None:
+    """Serve a version from now on, whatever the gate said."""
+    _say(name, _registry(workspace).promote(name, version, (f"by hand: {reason}",)))
+
+
+@models.command
+@Command
+def rollback(*, workspace: Workspace, name: Name, reason: Reason) -> None:
+    """Serve the champion before this one again."""
+    _say(name, _registry(workspace).rollback(name, (f"by hand: {reason}",)))
+
+
+def _registry(workspace: WorkspaceLocation) -> "Registry":
+    from tasks.models.registry import Registry
+
+    return Registry(workspace.open())
+
+
+def _say(name: str, change: "AliasChange") -> None:
     sys.stdout.write(f"champion of {name}: {change.before or 'none'} -> {change.after}\n")
 
 
-def roll_back(workspace: str, name: str, reason: str) -> None:
-    """Serve the champion before this one."""
-    change = Registry(Workspace(workspace)).rollback(name, (f"by hand: {reason}",))
-    sys.stdout.write(f"champion of {name}: {change.before or 'none'} -> {change.after}\n")
-
-
-def _figures(row: Version) -> tuple[str, str, str, str]:
+def _figures(row: "Version") -> tuple[str, str, str, str]:
     if row.manifest is None:
         return row.problem or "", "", "", ""
     metrics = row.manifest.metrics
@@ -65,6 +111,9 @@ def _figures(row: Version) -> tuple[str, str, str, str]:
 
 
 def _estimate(figure: object) -> str:
+    from tasks.evaluation.intervals import Estimate
+    from tasks.evaluation.words import NONE, with_interval
+
     try:
         return with_interval(Estimate.model_validate(figure))
     except ValidationError:  # there is none, or not in our form

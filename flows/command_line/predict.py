@@ -4,15 +4,31 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from tasks.models.bundle import Rejected, load_bundle
-from tasks.stores.fetch import default_cache_root
+from cyclopts import Parameter
+
+from flows.command_line.options import BundleUri
+from tasks.options.command import Command
 
 FILES_IN_HAND = 64
 
 
-def predict_files(bundle_uri: str, files: Sequence[Path]) -> int:
+@Command
+def predict(
+    files: Annotated[list[Path], Parameter(help="Image files.")],
+    /,
+    *,
+    bundle: BundleUri,
+) -> None:
     """Print what the model says of each file; exit code 1 when one of them could not be judged."""
+    sys.exit(_predicted(bundle, files))
+
+
+def _predicted(bundle_uri: str, files: Sequence[Path]) -> int:
+    from tasks.models.bundle import Rejected, load_bundle
+    from tasks.stores.fetch import default_cache_root
+
     bundle = load_bundle(bundle_uri, cache_root=default_cache_root())
     facts = bundle.manifest
     refused = False

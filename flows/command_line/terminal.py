@@ -1,8 +1,13 @@
-"""What a person at a terminal sees: progress bars on long work, and the summary at the end."""
+"""How a command runs its work and shows what came of it: progress bars, a summary for people, JSON for programs."""
 
-from collections.abc import Iterator
+import json
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,6 +20,56 @@ from rich.progress import (
 
 from tasks.engine.display import displayed_by
 from tasks.work.progress import Progress as ProgressCallable
+
+if TYPE_CHECKING:
+    from prefect import Flow
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+STANDARD_OUTPUT = Path("-")
+
+
+def present(
+    work: Callable[[], R],
+    show: Callable[[Console, R], None],
+    *,
+    json_file: Path | None,
+    quiet: bool,
+    plain: Callable[[R], Any] = lambda result: result,
+) -> None:
+    """Work below progress bars, then show the summary and write the result, which `plain` makes ready for JSON."""
+    console = Console(stderr=True)
+    with progress_bars(console, quiet=quiet or json_file == STANDARD_OUTPUT):
+        result = work()
+    if not quiet:
+        show(console, result)
+    write_json(plain(result), json_file)
+
+
+def write_json(result: BaseModel | Any, target: Path | None) -> None:
+    """Write a result to a file, or to standard output for `-`."""
+    if target is None:
+        return
+    plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
+    text = json.dumps(plain, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    if target == STANDARD_OUTPUT:
+        sys.stdout.write(text)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+
+
+def called(flow: "Flow[P, R]", *, needs_run: bool = False) -> Callable[P, R]:
+    """The flow itself on the Prefect server that is configured, or where it needs a flow run; else its function."""
+    return flow if needs_run or _server_configured() else flow.fn
+
+
+def _server_configured() -> bool:
+    """Whether a Prefect server is named; without one its engine would start a temporary server, about 15 s."""
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().api.url is not None
 
 
 @contextmanager

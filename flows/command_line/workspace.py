@@ -1,68 +1,98 @@
 """`lightbox workspace`: what a workspace holds, and what of it can go."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.table import Table
+from cyclopts import App, Parameter
 
-from flows.command_line.output import write_json
-from flows.command_line.terminal import progress_bars
-from tasks.engine.display import progress_of
-from tasks.pruning.prune import apply_prune, plan_prune, workspace_usage
-from tasks.pruning.retention import Item
-from tasks.stores.workspace import Workspace
+from flows.command_line.options import JsonFile, Quiet, Workspace
+from tasks.options.command import Command
+from tasks.options.marks import Options
+from tasks.pruning.settings import PruneSettings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tasks.pruning.retention import Item, PrunePlan
+
+Stays = Annotated[PruneSettings, Options("What stays")]
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
+workspace = App(name="workspace")
 
-def show_usage(url: str, json_file: Path | None) -> None:
-    """Files and sizes by kind and data set."""
-    rows = workspace_usage(Workspace(url))
-    write_json([row.model_dump(mode="json") for row in rows], json_file)
-    if json_file is not None:
+
+@workspace.command
+@Command
+def show(*, workspace: Workspace, json: JsonFile = None) -> None:
+    """Say what takes up how much room."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from flows.command_line.terminal import write_json
+    from tasks.pruning.prune import workspace_usage
+
+    rows = workspace_usage(workspace.open())
+    write_json([row.model_dump(mode="json") for row in rows], json)
+    if json is not None:
         return
-    table = Table("kind", "of", "files", "size", title=url, title_justify="left")
+    table = Table("kind", "of", "files", "size", title=workspace.url, title_justify="left")
     for row in rows:
         table.add_row(row.kind, row.name, str(row.files), _size(row.size_bytes))
     table.add_row("together", "", str(sum(row.files for row in rows)), _size(sum(r.size_bytes for r in rows)))
     Console().print(table)
 
 
+@workspace.command
+@Command
 def prune(
-    url: str,
-    name: str | None,
     *,
-    keep: int,
-    min_age_hours: float,
-    apply: bool,
-    json_file: Path | None,
-    quiet: bool,
+    workspace: Workspace,
+    name: Annotated[str | None, Parameter(help="One data set and model; all of them when left out.")] = None,
+    stays: Stays,
+    apply: Annotated[
+        bool, Parameter(negative=(), help="Remove; without it, only say what would go.")
+    ] = False,
+    json: JsonFile = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Say what goes and what stays; with `apply`, remove it."""
-    workspace, console = Workspace(url), Console(stderr=True)
+    """Remove old runs, versions and caches that no alias, rollback, comparison or kept run needs."""
+    from rich.console import Console
+
+    from flows.command_line.terminal import STANDARD_OUTPUT, progress_bars, write_json
+    from tasks.engine.display import progress_of
+    from tasks.pruning.prune import apply_prune, plan_prune
+
+    place = workspace.open()
     if apply:
-        with progress_bars(console, quiet=quiet or json_file == Path("-")):
+        with progress_bars(Console(stderr=True), quiet=quiet or json == STANDARD_OUTPUT):
             plan = apply_prune(
-                workspace,
+                place,
                 name=name,
-                keep=keep,
-                min_age_hours=min_age_hours,
+                keep=stays.keep,
+                min_age_hours=stays.min_age_hours,
                 progress=progress_of("prune", in_prefect=False),
             )
     else:
-        plan = plan_prune(workspace, name=name, keep=keep, min_age_hours=min_age_hours)
-    write_json(plan, json_file)
-    if quiet or json_file is not None:
-        return
+        plan = plan_prune(place, name=name, keep=stays.keep, min_age_hours=stays.min_age_hours)
+    write_json(plan, json)
+    if not quiet and json is None:
+        _show(plan, applied=apply)
+
+
+def _show(plan: "PrunePlan", *, applied: bool) -> None:
+    from rich.console import Console
+
     output = Console()
-    output.print(_table("removed" if apply else "would go", plan.removed))
+    output.print(_table("removed" if applied else "would go", plan.removed))
     output.print(_table("stays", plan.kept))
-    if not apply:
+    if not applied:
         output.print("Nothing was changed. Add --apply to remove what would go.", highlight=False)
 
 
-def _table(title: str, items: tuple[Item, ...]) -> Table:
+def _table(title: str, items: tuple["Item", ...]) -> "Table":
     """Versions, runs and catalogues one by one; the rest by kind and reason."""
+    from rich.table import Table
+
     table = Table("what", "files", "size", "why", title=title, title_justify="left")
     single = ("models", "runs", "catalogues")
     rows: dict[tuple[str, str], list[Item]] = {}

@@ -1,15 +1,17 @@
 """What a search is to optimise, as one number of which more is better."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.record import Frozen
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 MetricName = Literal["auc", "recall_at_specificity", "balanced_accuracy", "f_beta", "log_loss"]
 
@@ -40,11 +42,12 @@ class Objective(Frozen):
         """The figure as people know it: the log loss is small when it is good."""
         return -score if self.metric == "log_loss" else score
 
-    def score(self, labels: Ints, probabilities: Floats, positive: int | None) -> float:
+    def score(self, labels: "Ints", probabilities: "Floats", positive: int | None) -> float:
         """Of labels (n,) and probabilities (n, classes); more is better. NaN where a class is missing.
 
         Without a positive class, figures of one class are means over all.
         """
+        import numpy as np
         from sklearn.metrics import balanced_accuracy_score, log_loss
 
         n_classes = probabilities.shape[1]
@@ -60,7 +63,7 @@ class Objective(Frozen):
             np.mean([self._of_class(labels == c, probabilities[:, c], chosen == c) for c in classes])
         )
 
-    def _of_class(self, truth: NDArray[np.bool_], scores: Floats, named: NDArray[np.bool_]) -> float:
+    def _of_class(self, truth: "NDArray[np.bool_]", scores: "Floats", named: "NDArray[np.bool_]") -> float:
         from sklearn.metrics import fbeta_score, roc_auc_score, roc_curve
 
         if self.metric == "auc":

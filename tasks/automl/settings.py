@@ -94,7 +94,9 @@ class SearchSettings(Frozen):
         description="How settings are proposed: tree-structured Parzen estimator, or at random.",
     )
     objective: Objective = Field(default=Objective(), description="What is optimised.")
-    space: SearchSpace = Field(default=SearchSpace(), description="What may be tried.")
+    space: SearchSpace = Field(
+        default=SearchSpace(), description="What may be tried; docs/search.md tells of each setting."
+    )
     bases: int = Field(
         default=3,
         ge=1,

@@ -95,7 +95,8 @@ class AzureVm:
             time.sleep(POLL_SECONDS)
         raise ComputeUnavailable(
             f"{self._label} was not deallocated within {self._settings.stopped_within_seconds} s; it may still cost.",
-            cure="look at it in the Azure portal and press Stop; or raise stopped_within_seconds",
+            cure="look at it in the Azure portal and press Stop; or raise stopped_within_seconds "
+            "(--azure-stopped-within-seconds)",
         )
 
     def status(self) -> ComputeStatus:
@@ -158,7 +159,8 @@ class AzureVm:
         if error.status_code == 404:
             return ConfigError(
                 f"{self._label} does not exist in subscription {self._settings.subscription_id} ({said}).",
-                cure="correct subscription_id, resource_group and vm_name of the data set's compute driver",
+                cure="correct subscription_id, resource_group and vm_name of the compute driver "
+                "(--azure-subscription-id, --azure-resource-group, --azure-vm-name)",
             )
         if code in NO_CAPACITY:
             return ComputeUnavailable(

@@ -57,7 +57,7 @@ class KubernetesWorkers:
                     f"{self._label} still has {there} pods {self._settings.stopped_within_seconds} s after it was "
                     "scaled to 0.",
                     cure=f"look at `kubectl --namespace {self._settings.namespace} get pods`, or raise "
-                    "stopped_within_seconds",
+                    "stopped_within_seconds (--kubernetes-stopped-within-seconds)",
                 )
             time.sleep(POLL_SECONDS)
             wanted, there = self._replicas()

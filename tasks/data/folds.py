@@ -74,7 +74,8 @@ class FoldLedger:
         if ledger.n_folds != n_folds:
             raise ConfigError(
                 f"n_folds={n_folds}, but this data set's fold ledger was begun with {ledger.n_folds} folds",
-                cure=f"keep n_folds={ledger.n_folds}, or give the data set another name to begin a new ledger",
+                cure=f"keep n_folds={ledger.n_folds} (--folds {ledger.n_folds}), or give the data set another name, "
+                "which begins a new ledger",
             )
         return ledger
 

@@ -42,7 +42,7 @@ def plan_members(protocol: Protocol, n_folds: int) -> tuple[MemberPlan, ...]:
     if n_folds < least:
         raise ConfigError(
             f"n_folds={n_folds}, but protocol {protocol} needs at least {least}",
-            cure=f"set n_folds={least} or more",
+            cure=f"set n_folds={least} or more (--folds)",
         )
     if protocol == "cross_validation":
         held_out = [frozenset({fold}) for fold in range(n_folds)]

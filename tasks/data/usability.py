@@ -79,8 +79,9 @@ def _check_groups(table: CatalogueTable, max_group_fraction: float) -> None:
         f"(max_group_fraction={max_group_fraction}): either nearly all images show the same, or the rule joins what "
         "only looks alike",
         cure="look at near_pairs of a smaller part of the data; make the rule stricter (copies.min_alignment up, "
-        "copies.max_hash_distance down) or switch the search for near copies off (--no-near-copies), or raise "
-        "max_group_fraction when they are copies indeed or share a group",
+        "copies.max_hash_distance down; --min-alignment, --max-hash-distance) or switch the search for near copies "
+        "off (copies.search; --no-near-copies), or raise max_group_fraction when they are copies indeed or "
+        "share a group",
     )
 
 

@@ -25,7 +25,8 @@ from tasks.demo.contrast import WEIGHTINGS, add_head, add_normal_findings, weigh
 from tasks.demo.fields import Float
 from tasks.demo.lesions import Lesion, draw_lesions, masses, paint_lesion
 from tasks.demo.picture import Picture, alter, develop, encode, encode_mask
-from tasks.demo.plan import N_NO, N_YES, Entry, SliceSpec, plan
+from tasks.demo.plan import Entry, SliceSpec, plan
+from tasks.demo.settings import N_NO, N_YES
 from tasks.errors import WorkspaceError
 from tasks.record import Frozen
 from tasks.work.progress import Progress, silent

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from tasks.demo.anatomy import Plane
 from tasks.demo.contrast import Contrast
 from tasks.demo.picture import Acquisition, Border, FileMode
+from tasks.demo.settings import N_NO, N_YES
 from tasks.errors import ConfigError
 
 DemoLabel = Literal["no", "yes"]
 EntryKind = Literal["slice", "exact_copy", "near_copy", "corrupt"]
 Choice = TypeVar("Choice", bound=str)
 
-N_NO, N_YES = 98, 155
 EXACT_COPIES, NEAR_COPIES = 12, 10
 """Copies in the full set; a smaller or larger set has them in proportion."""
 MAX_IMAGES = 20_000

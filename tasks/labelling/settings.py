@@ -1,6 +1,6 @@
 """The form of labelling: who is asked what, and when people agree."""
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,8 +21,16 @@ class AgreementRule(Frozen):
         default=1,
         ge=1,
         le=20,
-        description="Without a majority further people are asked, up to so many; then a review decides.",
+        description="Without a majority further people are asked, up to so many; then a review decides. Left out: "
+        "no more than look at each image.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_more_than_asked_first(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "min_labellers" in values:
+            return {"max_labellers": values["min_labellers"], **values}
+        return values
 
     @model_validator(mode="after")
     def _ordered(self) -> "AgreementRule":

@@ -25,6 +25,7 @@ from tasks.pruning.retention import (
     WorkspaceFacts,
     plan_pruning,
 )
+from tasks.pruning.settings import MIN_AGE_HOURS
 from tasks.record import Frozen
 from tasks.stores.files import Blob
 from tasks.stores.layout import FOLD_LEDGER, Kind, place_of, run_of_use, turn
@@ -33,8 +34,6 @@ from tasks.work.pool import map_in_order
 from tasks.work.progress import Progress, silent
 
 THREADS: Final = 8
-MIN_AGE_HOURS: Final = 24.0
-"""A run may take that long, and what it writes is not referred to before its stage has ended."""
 
 
 class Usage(Frozen):

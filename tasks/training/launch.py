@@ -109,7 +109,7 @@ def _told(ranks: list[SpawnProcess], said: dict[int, BaseException]) -> Lightbox
             return TrainingError(
                 f"rank {rank} of {len(ranks)} was ended by signal {-process.exitcode} in the middle of a training",
                 cure="run again: the training goes on after its last whole epoch; signal 9 is often a want of "
-                "memory, which fewer devices or a smaller batch_size need less of",
+                "memory, which fewer --devices need less of",
             )
     rank, error = next(iter(said.items()), (0, RuntimeError("it said nothing")))
     return TrainingError(

@@ -168,7 +168,8 @@ class Trainer:
                 raise TrainingError(
                     f"the loss is not finite in epoch {state.epoch + 1} at learning rate "
                     f"{self._settings.learning_rate}",
-                    cure="lower learning_rate, or set gradient_norm",
+                    cure="choose another preset or other weights; in a search, lower space.learning_rate "
+                    "(--space-learning-rate-high)",
                 )
         if not self._frozen_norm:
             self._ranks.average_buffers(self._tail)
@@ -193,7 +194,8 @@ class Trainer:
             if state.micro_batch == 1:
                 raise TrainingError(
                     f"one image of this size does not fit the memory of {device}",
-                    cure="use a smaller size_px or backbone, or freeze more stages",
+                    cure="choose a smaller backbone, or --device cpu; in a search, smaller space.sizes_px "
+                    "(--space-sizes-px)",
                 )
             state.micro_batch = max(1, state.micro_batch // 2)
             note = f"out of memory: batches are now computed {state.micro_batch} images at a time"

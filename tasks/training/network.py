@@ -69,7 +69,7 @@ def original(spec: BackboneSpec, size_px: int) -> nn.Module:
         if size_px % 16:
             raise ConfigError(
                 f"{spec.name} takes images in patches of 16 pixels, not {size_px}",
-                cure="choose size_px divisible by 16",
+                cure="name sizes that are divisible by 16 in space.sizes_px (--space-sizes-px)",
             )
         options["image_size"] = size_px
     return cast("nn.Module", torchvision.models.get_model(spec.name, weights=None, **options))

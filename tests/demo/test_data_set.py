@@ -18,7 +18,8 @@ from sklearn.metrics import roc_auc_score
 
 from tasks.copies.duplicates import dhash
 from tasks.demo.data_set import DemoSummary, make_demo
-from tasks.demo.plan import EXACT_COPIES, N_NO, N_YES, NEAR_COPIES, plan
+from tasks.demo.plan import EXACT_COPIES, NEAR_COPIES, plan
+from tasks.demo.settings import N_NO, N_YES
 from tasks.errors import ConfigError, DataError, WorkspaceError
 from tasks.images.decode import ImageRejected, RejectReason, decode
 

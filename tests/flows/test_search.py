@@ -89,8 +89,8 @@ def test_on_a_server_trainings_are_tasks_and_the_leaderboard_is_a_table(
     [
         (["--minutes", "0.0005"], "too short"),
         (["--space", "missing.yaml"], "missing.yaml"),
-        (["--max-trials", "0"], "max_trials"),
-        (["--specificity", "1.5"], "specificity"),
+        (["--max-trials", "0"], "--max-trials"),
+        (["--specificity", "1.5"], "--specificity"),
     ],
 )
 def test_what_cannot_be_searched_is_told_before_any_training(
