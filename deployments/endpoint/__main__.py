@@ -56,7 +56,10 @@ def serve(
     ] = 256,
     max_body_mib: Annotated[int, Parameter(help="Largest body of a request.")] = 32,
     max_rows: Annotated[int, Parameter(help="Most images in one request.")] = 32,
-    max_pixels: Annotated[int, Parameter(help="Most pixels of one image.")] = 50_000_000,
+    max_pixels: Annotated[int, Parameter(help="Most pixels of one image.")] = 30_000_000,
+    max_decoded_mib: Annotated[
+        int, Parameter(help="Most memory for decoding at once in each worker; one image must fit.")
+    ] = 1024,
     max_queue: Annotated[int, Parameter(help="Most images waiting or at work; above it: 429.")] = 128,
     answer_seconds: Annotated[float, Parameter(help="Time in which an answer must be found.")] = 30.0,
     debug: Annotated[bool, Parameter(negative=(), help="Show the traceback of an expected failure.")] = False,
@@ -92,6 +95,7 @@ def serve(
                 max_body_mib=max_body_mib,
                 max_rows=max_rows,
                 max_pixels=max_pixels,
+                max_decoded_mib=max_decoded_mib,
                 max_queue=max_queue,
                 answer_seconds=answer_seconds,
             ),

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
-from prefect_service import free_port
+from support.services.prefect_server import free_port
 
 from deployments.machine.machine import REPOSITORY, Machine
 from deployments.machine.prefect_api import ask_prefect
