@@ -54,7 +54,7 @@ def _check_server() -> None:
     if get_current_settings().api.url is None:
         raise ConfigError(
             "No Prefect server is configured.",
-            cure="start one with `prefect server start` and set PREFECT_API_URL, such as http://127.0.0.1:4200/api",
+            cure="start one (docs/deployments.md) and set PREFECT_API_URL, such as http://127.0.0.1:4200/api",
         )
 
 

@@ -154,8 +154,10 @@ def _ordered(
     trained: Assistant | AssistanceFigures,
     settings: LabellingSettings,
 ) -> pd.DataFrame:
-    """The queue: reasons in their order; then unlabelled images, what teaches most mixed with what is drawn at random;
-    then what the machine knows well."""
+    """The queue: reasons in their order, then unlabelled images, some of which are drawn at random.
+
+    The others stand in the order of what they teach, those last that the machine knows well.
+    """
     rows = pd.DataFrame(
         {
             "sha256": [one.sha256 for one in candidates],

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,17 +11,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from tasks.data.settings import ImagesSource
 from tasks.engine.run import Run, block_options
 from tasks.engine.stage import progress, stage
+from tasks.errors import ConfigError, WorkspaceError
 from tasks.models.bundle import Bundle, Prediction, Rejected, load_bundle
-from tasks.record import FileReference, Record, digest_of
+from tasks.record import FileReference, Frozen, Record, digest_of
 from tasks.stores.datastore import Blob, Datastore
 from tasks.stores.fetch import ContentCache
 from tasks.stores.fetch_index import FetchedImage
+from tasks.stores.workspace import Workspace
 
+PARQUET, CSV, CLAIM = "scores.parquet", "scores.csv", "scoring.json"
+_PART = re.compile(r"parts/[0-9a-f]{32}/[0-9a-f]{32}\.parquet")
 IMAGES_A_PART = 256
 IMAGES_AT_ONCE = 32
 
@@ -36,39 +41,94 @@ class Scores(Record):
     csv: FileReference = Field(description="scores.csv.")
 
 
+class Scoring(Frozen):
+    """Whose scores a place holds: kept beside them, so that no other scoring takes the place."""
+
+    images: str = Field(description="URL of the images' store.")
+    model: str = Field(description="Name of the model; its version may change.")
+
+
 @stage("score", version=1, reusable=False)
 def score_images(run: Run, source: ImagesSource, bundle_uri: str, bundle_block: str | None) -> Scores:
-    """Score every image of a store. `run.workspace` is where the scores are put."""
+    """Score every image of a store. `run.workspace` is where the scores are put, and nobody else's.
+
+    Raises:
+        ConfigError: other scores are there, or files that are called as scores are.
+    """
     bundle = load_bundle(bundle_uri, block_options(bundle_block), run.cache_root)
     store = Datastore(source.url, block_options(source.block))
-    blobs = store.blobs()
-    cache = ContentCache(run.cache_root, store)
     workspace = run.open_workspace()
     workspace.check_writable()
-    schema = _schema(bundle)
-    model = digest_of(bundle.manifest.model_dump(mode="json"))
-    parts: list[str] = []
-    scored_now = done = 0
-    for some in _chunks(blobs):
-        part = f"parts/{_part_name(model, store.url, some)}.parquet"
-        if not workspace.exists(part):
-            workspace.write(part, _score_part(bundle, cache, some, schema))
-            scored_now += len(some)
-        parts.append(part)
-        done += len(some)
-        progress()(done, len(blobs), "images")
-    scores = _join(run, parts, schema)
-    for stale in set(workspace.list("parts")) - set(parts):
-        workspace.delete(stale)
-    return scores.model_copy(update={"scored_now": scored_now})
+    _claim(workspace, Scoring(images=store.url, model=bundle.manifest.name))
+    parts = _Parts(workspace, bundle, ContentCache(run.cache_root, store), store.url)
+    blobs = store.blobs()
+    scores = _join(run, parts, blobs)
+    parts.remove_stale()
+    return scores
+
+
+def _claim(workspace: Workspace, scoring: Scoring) -> None:
+    """Take a place for scores, or find that it is taken by the same ones."""
+    cure = "give another place to put the scores, or remove there what is no longer wanted"
+    if not workspace.exists(CLAIM):
+        there = [name for name in (PARQUET, CSV) if workspace.exists(name)]
+        if there:
+            raise ConfigError(
+                f"{workspace.uri(there[0])} is there already, and nothing says whose it is", cure=cure
+            )
+        if workspace.write_new(CLAIM, scoring.model_dump_json(indent=2).encode()):
+            return
+    try:
+        found = Scoring.model_validate_json(workspace.read(CLAIM))
+    except ValidationError as error:
+        raise ConfigError(f"{workspace.uri(CLAIM)} does not say whose scores these are", cure=cure) from error
+    if found != scoring:
+        raise ConfigError(
+            f"{workspace.url} holds the scores of {found.model} on {found.images}, not of {scoring.model} on "
+            f"{scoring.images}",
+            cure=cure,
+        )
+
+
+class _Parts:
+    """Scores of a few images each, kept as they are made: in a folder of the model's version, by what they are of."""
+
+    def __init__(self, workspace: Workspace, bundle: Bundle, cache: ContentCache, url: str) -> None:
+        self._workspace, self._bundle, self._cache, self._url = workspace, bundle, cache, url
+        self._folder = f"parts/{digest_of(bundle.manifest.model_dump(mode='json'))[:32]}"
+        self._used: set[str] = set()
+        self.schema = _schema(bundle)
+        self.scored_now = 0
+
+    def of(self, blobs: Sequence[Blob]) -> pa.Table:
+        """The scores of some images; made where nothing keeps them, or another scoring has just removed them."""
+        content = digest_of([self._url, [[blob.path, blob.version] for blob in blobs]])[:32]
+        part = f"{self._folder}/{content}.parquet"
+        self._used.add(part)
+        data = self._kept(part)
+        if data is None:
+            data = _score_part(self._bundle, self._cache, blobs, self.schema)
+            self._workspace.write(part, data)
+            self.scored_now += len(blobs)
+        return pq.read_table(io.BytesIO(data), schema=self.schema)
+
+    def remove_stale(self) -> None:
+        """Remove parts of images or versions that no longer count; nothing else below the folder is touched."""
+        for path in self._workspace.list("parts"):
+            if _PART.fullmatch(path) and path not in self._used:
+                self._workspace.delete(path)
+
+    def _kept(self, part: str) -> bytes | None:
+        try:
+            return self._workspace.read(part) if self._workspace.exists(part) else None
+        except WorkspaceError:
+            if self._workspace.exists(part):
+                raise
+            return None
 
 
 def _chunks(blobs: Sequence[Blob]) -> Iterator[Sequence[Blob]]:
     return (blobs[start : start + IMAGES_A_PART] for start in range(0, len(blobs), IMAGES_A_PART))
-
-
-def _part_name(model: str, url: str, blobs: Sequence[Blob]) -> str:
-    return digest_of([model, url, [[blob.path, blob.version] for blob in blobs]])[:32]
 
 
 def _schema(bundle: Bundle) -> pa.Schema:
@@ -110,16 +170,18 @@ def _said(
         yield from zip(some, bundle.predict_bytes([cache.read(image) for image in some]), strict=True)
 
 
-def _join(run: Run, parts: Sequence[str], schema: pa.Schema) -> Scores:
-    """Stream the parts into one Parquet and one CSV file; memory holds one part at a time."""
-    workspace = run.open_workspace()
+def _join(run: Run, parts: _Parts, blobs: Sequence[Blob]) -> Scores:
+    """Score part by part into one Parquet and one CSV file; memory holds one part at a time."""
     labels: dict[str, int] = {}
     images = rejected = 0
     with tempfile.TemporaryDirectory(prefix="lightbox-score-") as folder:
-        parquet, csv = Path(folder) / "scores.parquet", Path(folder) / "scores.csv"
-        with pq.ParquetWriter(parquet, schema) as parquet_writer, pa_csv.CSVWriter(csv, schema) as csv_writer:
-            for part in parts:
-                table = pq.read_table(io.BytesIO(workspace.read(part)), schema=schema)
+        parquet, csv = Path(folder) / PARQUET, Path(folder) / CSV
+        with (
+            pq.ParquetWriter(parquet, parts.schema) as parquet_writer,
+            pa_csv.CSVWriter(csv, parts.schema) as csv_writer,
+        ):
+            for some in _chunks(blobs):
+                table = parts.of(some)
                 parquet_writer.write_table(table)
                 csv_writer.write_table(table)
                 images += table.num_rows
@@ -127,11 +189,12 @@ def _join(run: Run, parts: Sequence[str], schema: pa.Schema) -> Scores:
                 counts = pd.Series(table["Scored Labels"].to_pylist()).value_counts()
                 for label, count in counts.items():
                     labels[str(label)] = labels.get(str(label), 0) + int(count)
+                progress()(images, len(blobs), "images")
         references = [_upload(run, file) for file in (parquet, csv)]
     return Scores(
         images=images,
         rejected=rejected,
-        scored_now=0,
+        scored_now=parts.scored_now,
         by_label=labels,
         parquet=references[0],
         csv=references[1],

@@ -1,10 +1,11 @@
 """The ASGI application: what each path answers."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -37,6 +38,7 @@ GPU_WIDTH: Final = 32
 
 _MAX_MIRRORED: Final = 64
 
+Parsed = TypeVar("Parsed")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -54,6 +56,7 @@ class Endpoint:
         self.judges = Judges(width, self.gate, self.measures, settings.limits.answer_seconds)
         self.champion = Champion(settings, self.measures, width)
         self.log = self._prediction_log()
+        self._parsers = ThreadPoolExecutor(1, "parse")
         self._mirrors = ThreadPoolExecutor(1, "mirror", initializer=stand_back)
         self._mirrored = 0
 
@@ -72,6 +75,7 @@ class Endpoint:
         """Stop the threads; what the log holds is written."""
         self.champion.close()
         self.judges.close()
+        self._parsers.shutdown(cancel_futures=True)
         self._mirrors.shutdown(cancel_futures=True)
         if self.log is not None:
             self.log.close()
@@ -85,7 +89,7 @@ class Endpoint:
                 415, "media_type", "send application/json; files go to /predict", field="Content-Type"
             )
         with self.gate.request() as buffer:
-            asked = parse_score(await buffer.read(request), self.settings.limits.max_rows)
+            asked = await self._parsed(parse_score, await buffer.read(request), self.settings.limits.max_rows)
             way, judged = await self._judged(request, asked.rows)
             classes = way.model.manifest.classes
             return self._answer(way, asked.render(asked.rows, [one.outcome for one in judged], classes))
@@ -95,8 +99,10 @@ class Endpoint:
         self._require_key(request)
         with self.gate.request() as buffer:
             kind = request.headers.get("content-type", "application/octet-stream")
-            rows = parse_predict(await buffer.read(request), kind, self.settings.limits.max_rows)
             explain = _flag(request, "explain")
+            body, most = await buffer.read(request), self.settings.limits.max_rows
+            rows = await self._parsed(parse_predict, body, kind, most)
+            del body
             way, judged = await self._judged(request, rows, explain)
             threshold = way.model.manifest.threshold
             predictions = []
@@ -143,6 +149,8 @@ class Endpoint:
             status = "draining" if self.lifecycle.draining else "waiting" if reason else "loading"
             facts = {"status": status, **({"reason": reason} if status == "waiting" else {})}
             return JsonResponse(facts, 503, {"retry-after": "5"})
+        if self.judges.is_stuck:
+            return JsonResponse({"status": "busy"}, 503, {"retry-after": "5"})
         return JsonResponse({"status": "ready", "model_version": model.version})
 
     async def openapi(self, request: Request) -> Response:
@@ -151,6 +159,10 @@ class Endpoint:
         model = self.champion.model("champion")
         classes = model.manifest.classes if model else ()
         return JsonResponse(document(classes, self.settings.limits, keyed=not self.keys.is_empty))
+
+    async def _parsed(self, parse: Callable[..., Parsed], *arguments: Any) -> Parsed:
+        """A body parsed beside the event loop, one at a time: each is held twice meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._parsers, parse, *arguments)
 
     async def _judged(
         self, request: Request, rows: Sequence[Row], explain: bool = False

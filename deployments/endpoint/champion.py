@@ -17,6 +17,7 @@ from deployments.endpoint.measures import Measures
 from deployments.endpoint.served_model import ServedModel, copy_version, local_version, open_copy, prune
 from deployments.endpoint.settings import ServeSettings
 from tasks.errors import LightboxError, RegistryError, WorkspaceError
+from tasks.images.memory import MemoryBudget
 from tasks.models.registry import Registry
 from tasks.stores.fetch import default_cache_root
 from tasks.stores.workspace import Workspace
@@ -43,6 +44,7 @@ class Champion:
         self._folder = f"models/{settings.name}"
         identity = hashlib.sha256(f"{self._workspace.url}\n{settings.name}".encode()).hexdigest()[:32]
         self._cache = (settings.cache_root or default_cache_root()) / "endpoint" / identity
+        self._memory = MemoryBudget(settings.limits.max_decoded_mib << 20)
         self._models: dict[Deployment, ServedModel] = {}
         self._refused: dict[str, float] = {}
         self._up: bool | None = None
@@ -160,6 +162,7 @@ class Champion:
             open_copy(folder),
             version,
             max_pixels=self._settings.limits.max_pixels,
+            memory=self._memory,
             batched=batches(self._settings),
             observe_batch=self._measures.batch.observe,
         )

@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 
 from deployments.endpoint.admission import Gate
 from deployments.endpoint.formats import Row
 from deployments.endpoint.measures import Measures
-from deployments.endpoint.overlay import overlay
+from deployments.endpoint.overlay import overlay, picture_for_people
 from deployments.endpoint.refusal import Refusal
 from deployments.endpoint.served_model import ServedModel
 from tasks.images.decode import ImageRejected
@@ -36,11 +37,12 @@ def judge(model: ServedModel, row: Row, explain: bool = False) -> Judged:
     try:
         data = row.read()
         digest = hashlib.sha256(data).hexdigest()
-        decoded = model.decode(data)
-        pixels = model.prepare(decoded)
+        with model.decoded(data) as decoded:
+            pixels = model.prepare(decoded)
+            shown = picture_for_people(model, decoded) if explain else None
         outcome = model.bundle.decide(model.logits(pixels)[None])[0]
-        if explain:
-            drawn = overlay(model, decoded, pixels, outcome.label)
+        if shown is not None:
+            drawn = overlay(model, shown, pixels, outcome.label)
     except Refusal as refusal:
         outcome = refusal
     except ImageRejected as rejected:
@@ -61,7 +63,21 @@ class Judges:
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="judge")
         self._gate, self._measures = gate, measures
         self._seconds = answer_seconds
+        self._lock = Lock()
+        self._busy = 0
+        self._none_free_since: float | None = None
         self.width = width
+
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long all judges have been at the images that they are at: nothing came free meanwhile."""
+        since = self._none_free_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no judge came free for longer than an answer may take: the next request would wait in vain."""
+        return self.stuck_seconds > self._seconds
 
     async def judge(self, model: ServedModel, rows: Sequence[Row], explain: bool = False) -> list[Judged]:
         """Every row's outcome, in order.
@@ -71,7 +87,7 @@ class Judges:
         """
         loop = asyncio.get_running_loop()
         self._gate.queue(len(rows))
-        jobs = [self._pool.submit(judge, model, row, explain) for row in rows]
+        jobs = [self._pool.submit(self._work, model, row, explain) for row in rows]
         self._measures.queue.set(self._gate.queued)
         for job in jobs:
             job.add_done_callback(lambda done: loop.call_soon_threadsafe(self._left, done))
@@ -90,6 +106,18 @@ class Judges:
     def close(self) -> None:
         """Wait for what is at work, drop what waits."""
         self._pool.shutdown(cancel_futures=True)
+
+    def _work(self, model: ServedModel, row: Row, explain: bool) -> Judged:
+        with self._lock:
+            self._busy += 1
+            if self._busy == self.width:
+                self._none_free_since = time.monotonic()
+        try:
+            return judge(model, row, explain)
+        finally:
+            with self._lock:
+                self._busy -= 1
+                self._none_free_since = None
 
     def _left(self, job: Future[Judged]) -> None:
         failed = job.cancelled() or job.exception() is not None

@@ -320,7 +320,7 @@ def _schemas(classes: Sequence[str], limits: Limits) -> dict[str, Any]:
         "Models": _object({"champion": model, "challenger": model}),
         "Health": _object(
             {
-                "status": {"enum": ["live", "ready", "loading", "waiting", "draining"]},
+                "status": {"enum": ["live", "ready", "loading", "waiting", "busy", "draining"]},
                 "model_version": text,
                 "reason": text,
             },

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.errors import BundleError
-from tasks.images.decode import Decoded, decode, prepare
+from tasks.images.decode import Decoded, decoded, prepare
+from tasks.images.memory import SHARED, MemoryBudget
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.inference import probabilities
 from tasks.models.manifest import BUNDLE_FILE, GRAPH_FILE, WEIGHTS_FILE, BundleManifest, read_manifest
@@ -31,8 +33,9 @@ _KEPT_COPIES: Final = 3
 class ServedModel:
     """One loaded version; its methods may be called from several threads.
 
-    `observe_batch` is told how many images each run of the graph judged. With `batched`, images that wait
-    together are judged together, which pays on a GPU; on a CPU one image a thread is faster.
+    `memory` is what decoding may take, together with other versions that are given the same. `observe_batch` is told
+    how many images each run of the graph judged. With `batched`, images that wait together are judged together, which
+    pays on a GPU; on a CPU one image a thread is faster.
     """
 
     def __init__(
@@ -41,12 +44,14 @@ class ServedModel:
         version: str,
         *,
         max_pixels: int,
+        memory: MemoryBudget = SHARED,
         batched: bool = False,
         observe_batch: Callable[[int], object] = lambda _: None,
     ) -> None:
         own = bundle.manifest.decode_limits
         self.bundle, self.version = bundle, version
         self._limits = own.model_copy(update={"max_pixels": min(own.max_pixels, max_pixels)})
+        self._memory = memory
         self._observe = observe_batch
         self._batcher = _Batcher(self._run) if batched else None
 
@@ -55,13 +60,13 @@ class ServedModel:
         """What the bundle says of itself."""
         return self.bundle.manifest
 
-    def decode(self, data: bytes) -> Decoded:
-        """Decode as evaluation does, within the limits.
+    def decoded(self, data: bytes) -> AbstractContextManager[Decoded]:
+        """The image as evaluation decodes it, within the limits; inside, its memory is taken from what all share.
 
         Raises:
             ImageRejected: it cannot be used.
         """
-        return decode(data, self._limits)
+        return decoded(data, self._limits, self._memory)
 
     def prepare(self, decoded: Decoded) -> NDArray[np.uint8]:
         """What the network is given: uint8 (S, S, 3) RGB."""
@@ -85,7 +90,8 @@ class ServedModel:
         trials = [np.zeros_like(noise), noise] * width
         picture = io.BytesIO()
         Image.fromarray(noise).save(picture, "JPEG")
-        self.prepare(self.decode(picture.getvalue()))
+        with self.decoded(picture.getvalue()) as image:
+            self.prepare(image)
         with ThreadPoolExecutor(width) as pool:
             found = np.stack(list(pool.map(lambda image: self._run(image[None])[0], trials)))
         spread = np.ptp(probabilities(found).reshape(width, 2, n_classes), axis=0).max()

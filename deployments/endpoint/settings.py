@@ -2,12 +2,16 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tasks.images.settings import WORST_BYTES
 from tasks.models.manifest import ModelName
 from tasks.record import Frozen
+
+OWN_MIB: Final = 768
+"""Memory of a worker beside bodies and decoding: the program, two versions of a model, copies of what is parsed."""
 
 
 class Limits(Frozen):
@@ -16,7 +20,7 @@ class Limits(Frozen):
     max_body_mib: int = Field(default=32, ge=1, le=1024, description="Largest body of a request, MiB.")
     max_rows: int = Field(default=32, ge=1, le=1024, description="Most images in one request.")
     max_pixels: int = Field(
-        default=50_000_000,
+        default=30_000_000,
         ge=1024,
         le=178_956_970,
         description="Most pixels that an image's header may claim; the bundle's own limit holds too.",
@@ -30,8 +34,19 @@ class Limits(Frozen):
     max_buffered_mib: int = Field(
         default=512, ge=1, le=65_536, description="Most memory for bodies of requests in hand, MiB."
     )
+    max_decoded_mib: int = Field(
+        default=1024,
+        ge=64,
+        le=65_536,
+        description="Most memory for decoding at once, over all threads of a worker, MiB; one image must fit.",
+    )
     body_seconds: float = Field(default=30, gt=0, le=600, description="A body must have arrived by then.")
     answer_seconds: float = Field(default=30, gt=0, le=600, description="An answer must be found by then.")
+
+    @property
+    def memory_mib(self) -> int:
+        """Memory that a worker takes at most, MiB: what a container of one worker must be allowed."""
+        return OWN_MIB + self.max_buffered_mib + self.max_decoded_mib
 
     @model_validator(mode="after")
     def _a_full_request_fits(self) -> Self:
@@ -40,6 +55,12 @@ class Limits(Frozen):
         if self.max_body_mib > self.max_buffered_mib:
             raise ValueError(
                 f"max_body_mib={self.max_body_mib} is more than max_buffered_mib={self.max_buffered_mib} takes"
+            )
+        most = self.max_pixels * WORST_BYTES
+        if most > self.max_decoded_mib << 20:
+            raise ValueError(
+                f"an image of max_pixels={self.max_pixels} may take {-(-most >> 20)} MiB to decode, more than "
+                f"max_decoded_mib={self.max_decoded_mib}"
             )
         return self
 

@@ -15,6 +15,7 @@ from deployments.machine.secret_file import (
     DATABASE,
     ENVIRONMENT_FILE,
     LABEL_STUDIO,
+    PREFECT_LOGIN,
     SECRETS_FILE,
     as_exports,
     read_secrets,
@@ -110,6 +111,7 @@ class Machine:
         key = self.secrets[BLOB_KEY]
         variables = {
             "PREFECT_API_URL": self.api,
+            PREFECT_LOGIN: self.secrets[PREFECT_LOGIN],
             "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};"
             f"AccountKey={key};BlobEndpoint=http://127.0.0.1:{ports.azurite}/{ACCOUNT};",
         }
@@ -137,6 +139,10 @@ class Machine:
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_UI_URL": f"http://127.0.0.1:{ports.prefect}",
             "PREFECT_SERVER_UI_API_URL": self.api,  # else the pages ask on Prefect's default port
+            "PREFECT_SERVER_API_AUTH_STRING": secrets[PREFECT_LOGIN],
+            # Pages of its own only: Prefect's default lets the script of any page read what it answers.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{ports.prefect},"
+            f"http://localhost:{ports.prefect}",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "3",
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",

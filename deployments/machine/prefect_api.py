@@ -1,10 +1,12 @@
 """The Prefect server of a machine, over its HTTP interface: the parts that ask it start without importing Prefect."""
 
+import base64
 from typing import Any, Final
 
 import httpx
 
 from deployments.machine.machine import Machine
+from deployments.machine.secret_file import PREFECT_LOGIN
 
 ANSWER_SECONDS: Final = 10.0
 
@@ -14,7 +16,9 @@ def ask_prefect(machine: Machine, path: str, body: dict[str, Any]) -> Any:
 
     Raises: httpx.HTTPError when the server does not answer, or refuses.
     """
-    answer = httpx.post(f"{machine.api}/{path}", json=body, timeout=ANSWER_SECONDS)
+    login = base64.b64encode(machine.secrets[PREFECT_LOGIN].encode()).decode()
+    headers = {"Authorization": f"Basic {login}"}
+    answer = httpx.post(f"{machine.api}/{path}", json=body, headers=headers, timeout=ANSWER_SECONDS)
     answer.raise_for_status()
     return answer.json()
 

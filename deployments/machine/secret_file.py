@@ -16,6 +16,9 @@ ENVIRONMENT_FILE: Final = "environment"
 ACCOUNT: Final = "lightbox"
 DATABASE: Final = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 BLOB_KEY: Final = "LIGHTBOX_BLOB_KEY"
+PREFECT_LOGIN: Final = "PREFECT_API_AUTH_STRING"
+"""`user:password` of the Prefect server: whoever has it may run commands by the workers and read all blocks."""
+
 LABEL_STUDIO: Final = ("LABEL_STUDIO_USERNAME", "LABEL_STUDIO_PASSWORD", "LABEL_STUDIO_USER_TOKEN")
 
 _HEAD = f"""\
@@ -64,6 +67,7 @@ def _fresh() -> dict[str, str]:
     return {
         PRIMARY: secrets.token_urlsafe(32),
         SECONDARY: secrets.token_urlsafe(32),
+        PREFECT_LOGIN: f"admin:{secrets.token_urlsafe(32)}",
         BLOB_KEY: base64.b64encode(secrets.token_bytes(64)).decode(),
         "LABEL_STUDIO_USERNAME": "lightbox@example.org",
         "LABEL_STUDIO_PASSWORD": secrets.token_urlsafe(24),

@@ -16,6 +16,7 @@ from deployments.machine.health import is_well
 from deployments.machine.lost_runs import lost_runs, see_to
 from deployments.machine.machine import REPOSITORY, Machine, Part
 from deployments.machine.processes import end_processes
+from deployments.machine.secret_file import PREFECT_LOGIN
 from deployments.machine.stock import stock
 from deployments.machine.supervision import STOPPING, Supervisor, last_words
 from tasks.errors import ConfigError
@@ -197,6 +198,7 @@ def _say_where(machine: Machine, console: Console, words: str, environment: str)
         if part.url is not None:
             console.print(f"  {part.title:<16} {part.url}", markup=False)
     rows = {
+        "Prefect's login": f"{PREFECT_LOGIN} in {machine.secrets_file}",
         "endpoint's keys": machine.secrets_file,
         "logs": machine.logs,
         "settings, data": machine.folder,

@@ -62,7 +62,19 @@ def write_json(result: BaseModel | Any, target: Path | None) -> None:
 
 def called(flow: "Flow[P, R]", *, needs_run: bool = False) -> Callable[P, R]:
     """The flow itself on the Prefect server that is configured, or where it needs a flow run; else its function."""
-    return flow if needs_run or _server_configured() else flow.fn
+    if _server_configured():
+        return flow
+    return _on_temporary_server(flow) if needs_run else flow.fn
+
+
+def _on_temporary_server(flow: "Flow[P, R]") -> Callable[P, R]:
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        from tasks.server.temporary_server import temporary_server_closed
+
+        with temporary_server_closed():
+            return flow(*args, **kwargs)
+
+    return run
 
 
 def _server_configured() -> bool:

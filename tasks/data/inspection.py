@@ -14,7 +14,7 @@ from PIL import Image
 from pyarrow.lib import ArrowException
 
 from tasks.copies.duplicates import dhash
-from tasks.images.decode import ImageRejected, RejectReason, decode
+from tasks.images.decode import ImageRejected, RejectReason, decoded
 from tasks.images.settings import DecodeLimits
 from tasks.record import digest_of
 from tasks.stores.workspace import Workspace
@@ -90,21 +90,21 @@ def inspect(data: bytes, limits: DecodeLimits) -> Inspection:
     Raises:
         ImageRejected: it cannot be used.
     """
-    image = decode(data, limits)
-    digest = hashlib.sha256(f"{image.width}x{image.height} RGB8\n".encode())
-    digest.update(image.pixels.data)
-    mean, border = _intensities(image.pixels)
-    return Inspection(
-        pixel_sha256=digest.hexdigest(),
-        format=image.format,
-        width=image.width,
-        height=image.height,
-        mode=image.mode,
-        multi_frame=image.multi_frame,
-        dhash=dhash(image.pixels).tobytes().hex(),
-        mean_intensity=mean,
-        border_intensity=border,
-    )
+    with decoded(data, limits) as image:
+        digest = hashlib.sha256(f"{image.width}x{image.height} RGB8\n".encode())
+        digest.update(image.pixels.data)
+        mean, border = _intensities(image.pixels)
+        return Inspection(
+            pixel_sha256=digest.hexdigest(),
+            format=image.format,
+            width=image.width,
+            height=image.height,
+            mode=image.mode,
+            multi_frame=image.multi_frame,
+            dhash=dhash(image.pixels).tobytes().hex(),
+            mean_intensity=mean,
+            border_intensity=border,
+        )
 
 
 def _intensities(pixels: NDArray[np.uint8]) -> tuple[float, float]:

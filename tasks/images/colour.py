@@ -1,35 +1,59 @@
-"""Every colour mode of Pillow's brought to 8-bit RGB, by rules that keep what a radiograph shows."""
+"""Every colour mode of Pillow's brought to 8-bit RGB, by rules that keep what a radiograph shows.
 
+A strip of rows at a time, so that no second copy of a large image is made on the way.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-_ORIENTATION: Final = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_STRIP_PIXELS: Final = 1 << 18
+_TRANSLUCENT: Final = ("RGBA", "LA", "PA", "RGBa", "La")
+_OPAQUE: Final = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV")
+_AS_STORED: Final[dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]] = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
 }
-"""What undoes each EXIF orientation (Exif 2.32, tag 0x0112); 1 is upright."""
+"""The upright image seen as each EXIF orientation stores it (Exif 2.32, tag 0x0112)."""
 
 
 class UnsupportedMode(Exception):
     """A colour mode that is not converted."""
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
+def upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """A loaded image as 8-bit RGB, upright by its EXIF orientation, on black where it is transparent.
+
+    uint8 (height, width, 3), 0..255.
 
     Raises:
         UnsupportedMode: a colour mode whose conversion to RGB is not defined here, such as LAB.
     """
-    method = _ORIENTATION.get(_orientation(image))
-    rgb = _rgb(image)
-    return rgb if method is None else rgb.transpose(method)
+    convert = _conversion(image)
+    orientation = _orientation(image)
+    width, height = image.size
+    upright = np.empty((width, height, 3) if orientation >= 5 else (height, width, 3), np.uint8)
+    stored = _AS_STORED[orientation](upright)
+    for top, strip in _strips(image):
+        stored[top : top + strip.height] = convert(strip)
+    return upright
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Full rows of an image from above, few at a time, each with its first row's number."""
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -37,39 +61,69 @@ def _orientation(image: Image.Image) -> int:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # noqa: BLE001 - a damaged EXIF block says nothing; the pixels are whole
         return 1
-    return value if isinstance(value, int) else 1
+    return value if isinstance(value, int) and value in _AS_STORED else 1
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _conversion(image: Image.Image) -> Callable[[Image.Image], NDArray[np.uint8]]:
+    """What makes uint8 (rows, width, 3) or (rows, width, 1) of a strip of an image."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return _deep_grey(image).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        translucent = image.convert("RGBA")
-        opaque = Image.new("RGB", image.size)
-        opaque.paste(translucent, mask=translucent.getchannel("A"))
-        return opaque
-    if image.mode not in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"):
+        return _deep_grey(image)
+    if image.mode in _TRANSLUCENT or "transparency" in image.info:
+        return _on_black
+    if image.mode not in _OPAQUE:
         raise UnsupportedMode(f"colour mode {image.mode}")
-    return image.convert("RGB")
+    return lambda strip: np.asarray(strip.convert("RGB"))
 
 
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits or of floats, in 8 bits, as `images.decode` documents."""
-    values = np.asarray(image)
-    if np.issubdtype(values.dtype, np.integer) and int(values.min()) >= 0:
-        excess_bits = max(0, int(values.max()).bit_length() - 8)
-        grey = (values >> excess_bits).astype(np.uint8)
-    else:
-        finite = np.isfinite(values)
-        low, high = (float(values[finite].min()), float(values[finite].max())) if finite.any() else (0.0, 0.0)
-        if np.issubdtype(values.dtype, np.floating) and low >= 0.0 and high <= 1.0:
-            low, high = 0.0, 1.0
-        span = (high - low) or 1.0
-        scaled = (np.where(finite, values, low).astype(np.float64) - low) * (255.0 / span)
-        grey = np.rint(scaled).astype(np.uint8)
-    if _white_is_zero(image):
-        grey = 255 - grey
-    return Image.fromarray(grey)
+def _on_black(strip: Image.Image) -> NDArray[np.uint8]:
+    translucent = strip.convert("RGBA")
+    opaque = Image.new("RGB", strip.size)
+    opaque.paste(translucent, mask=translucent.getchannel("A"))
+    return np.asarray(opaque)
+
+
+def _deep_grey(image: Image.Image) -> Callable[[Image.Image], NDArray[np.uint8]]:
+    """Grey of 16 or 32 bits or of floats in 8 bits, by the range of the whole image; see `images.decode`."""
+    inverted = _white_is_zero(image)
+    if image.mode != "F":
+        low, high = _integer_range(image)
+        if low >= 0:
+            return partial(_shifted, excess_bits=max(0, high.bit_length() - 8), inverted=inverted)
+        return partial(_scaled, low=float(low), high=float(high), inverted=inverted)
+    least, most = _finite_range(image)
+    if least >= 0.0 and most <= 1.0:
+        least, most = 0.0, 1.0
+    return partial(_scaled, low=least, high=most, inverted=inverted)
+
+
+def _values(image: Image.Image) -> Iterator[NDArray[Any]]:
+    return (np.asarray(strip) for _, strip in _strips(image))
+
+
+def _integer_range(image: Image.Image) -> tuple[int, int]:
+    ranges = [(int(values.min()), int(values.max())) for values in _values(image)]
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def _finite_range(image: Image.Image) -> tuple[float, float]:
+    """The least and the largest finite value; 0 and 0 where there is none."""
+    finite = (values[np.isfinite(values)] for values in _values(image))
+    ranges = [(float(values.min()), float(values.max())) for values in finite if values.size]
+    return (min(low for low, _ in ranges), max(high for _, high in ranges)) if ranges else (0.0, 0.0)
+
+
+def _shifted(strip: Image.Image, *, excess_bits: int, inverted: bool) -> NDArray[np.uint8]:
+    grey = (np.asarray(strip) >> excess_bits).astype(np.uint8)[..., None]
+    return 255 - grey if inverted else grey
+
+
+def _scaled(strip: Image.Image, *, low: float, high: float, inverted: bool) -> NDArray[np.uint8]:
+    values = np.asarray(strip)
+    scaled = (np.where(np.isfinite(values), values, low).astype(np.float64) - low) * (
+        255.0 / ((high - low) or 1.0)
+    )
+    grey = np.rint(scaled).astype(np.uint8)[..., None]
+    return 255 - grey if inverted else grey
 
 
 def _white_is_zero(image: Image.Image) -> bool:

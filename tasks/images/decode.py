@@ -5,12 +5,11 @@ and extensions are never looked at. A file that cannot be decoded whole is refus
 patched up.
 """
 
-import io
 import threading
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeVar
@@ -21,9 +20,13 @@ from PIL import Image, UnidentifiedImageError
 
 from tasks.images.colour import UnsupportedMode, upright_rgb
 from tasks.images.content_box import content_box
+from tasks.images.effort import MeteredFile, TooComplex, check_file, check_opened
+from tasks.images.memory import SHARED, MemoryBudget, peak_bytes, piece_pixels
 from tasks.images.settings import DecodeLimits, Preprocessing
 
 Result = TypeVar("Result")
+
+_STRIP_PIXELS: Final = 1 << 18
 
 FORMATS: Final = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
 """Pillow's names of the formats that are read; Pillow's other decoders are never reached."""
@@ -65,6 +68,7 @@ class RejectReason(StrEnum):
     truncated = "truncated"
     not_an_image = "not_an_image"
     decompression_bomb = "decompression_bomb"
+    too_complex = "too_complex"
     too_small = "too_small"
     unsupported = "unsupported"
     empty_file = "empty_file"
@@ -104,7 +108,23 @@ _DEFAULT_LIMITS: Final = DecodeLimits()
 
 
 def decode(data: bytes, limits: DecodeLimits = _DEFAULT_LIMITS) -> Decoded:
-    """Decode the bytes of an image file into upright 8-bit RGB.
+    """Decode as `decoded` does; the pixels stay with the caller, outside of the memory that is shared.
+
+    Raises:
+        ImageRejected: as `decoded`.
+    """
+    with decoded(data, limits) as image:
+        return image
+
+
+@contextmanager
+def decoded(
+    data: bytes, limits: DecodeLimits = _DEFAULT_LIMITS, memory: MemoryBudget = SHARED
+) -> Iterator[Decoded]:
+    """The bytes of an image file as upright 8-bit RGB.
+
+    Inside, what decoding and one `prepare` take at most is taken from `memory`: threads wait for one another rather
+    than decode more at once than there is memory for.
 
     - EXIF orientation is applied. Animations and multi-page files give their first frame; an APNG gives its
       default image.
@@ -116,20 +136,31 @@ def decode(data: bytes, limits: DecodeLimits = _DEFAULT_LIMITS) -> Decoded:
       values to 0).
 
     Raises:
-        ImageRejected: the file cannot be decoded whole, or exceeds the limits.
+        ImageRejected: the file cannot be decoded whole, or exceeds the limits, or would take far more work than an
+            image of its size.
     """
     if not data:
         raise ImageRejected(RejectReason.empty_file, "0 bytes")
     with _pillow_warnings_off():
-        image = _guarded(data, lambda: Image.open(io.BytesIO(data), formats=FORMATS))
-        with image:
-            _check_size(image.size, limits)
-            _check_png_checksums(data)
-            _guarded(data, image.load)
-            kind = "JPEG" if image.format == "MPO" else str(image.format)
-            mode = image.mode
-            pixels = _guarded(data, lambda: np.asarray(upright_rgb(image)))
-            multi_frame = _has_more_frames(image)
+        _guarded(data, lambda: check_file(data))
+        file = MeteredFile(data)
+        image = _guarded(data, lambda: Image.open(file, formats=FORMATS))
+        _check_size(image, limits)
+        _guarded(data, lambda: check_opened(image, file))
+        _check_png_checksums(data)
+    with memory.taken(peak_bytes(image)):
+        yield _loaded(data, image)
+
+
+def _loaded(data: bytes, image: Image.Image) -> Decoded:
+    """Pixels of an opened image, of which nothing else stays in memory."""
+    with _pillow_warnings_off(), closing(image):
+        _guarded(data, image.load)
+        kind = "JPEG" if image.format == "MPO" else str(image.format)
+        mode = image.mode
+        pixels = _guarded(data, lambda: upright_rgb(image))
+        multi_frame = _has_more_frames(image)
+    pixels.setflags(write=False)
     height, width, _ = pixels.shape
     return Decoded(pixels, kind, width, height, mode, multi_frame)
 
@@ -143,7 +174,7 @@ def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[
     if preprocessing.crop_to_content:
         left, top, right, bottom = content_box(pixels)
         pixels = pixels[top:bottom, left:right]
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image = _picture(pixels)
     side = preprocessing.size_px
     if preprocessing.fit == "squash":
         return np.array(_resized(image, side, side))
@@ -160,18 +191,33 @@ def prepare(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[
     return np.array(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
 
 
+def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Pillow's image of uint8 (H, W, 3) RGB, a strip at a time: a part of an array would be copied whole first."""
+    height, width, _ = pixels.shape
+    image = Image.new("RGB", (width, height))
+    rows = max(1, _STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        image.paste(Image.fromarray(np.ascontiguousarray(pixels[top : top + rows])), (0, top))
+    return image
+
+
 def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _check_size(size: tuple[int, int], limits: DecodeLimits) -> None:
-    width, height = size
+def _check_size(image: Image.Image, limits: DecodeLimits) -> None:
+    width, height = image.size
+    if width * height <= limits.max_pixels < piece_pixels(image):
+        raise ImageRejected(
+            RejectReason.decompression_bomb,
+            f"tiles of {piece_pixels(image)} px are more than max_pixels={limits.max_pixels}",
+        )
     if width * height > limits.max_pixels:
         raise ImageRejected(
             RejectReason.decompression_bomb,
             f"{width}x{height} px is more than max_pixels={limits.max_pixels}",
         )
-    if min(size) < limits.min_side_px:
+    if min(image.size) < limits.min_side_px:
         raise ImageRejected(
             RejectReason.too_small, f"{width}x{height} px, the least side is min_side_px={limits.min_side_px}"
         )
@@ -200,6 +246,10 @@ def _guarded(data: bytes, step: Callable[[], Result]) -> Result:
     """Run one step of Pillow's; whatever hostile bytes make it raise becomes a rejection."""
     try:
         return step()
+    except ImageRejected:
+        raise
+    except TooComplex as error:
+        raise ImageRejected(RejectReason.too_complex, str(error)) from None
     except UnsupportedMode as error:
         raise ImageRejected(RejectReason.unsupported, str(error)) from None
     except Image.DecompressionBombError as error:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.errors import ConfigError, DataError, WorkspaceError
-from tasks.images.decode import ImageRejected, decode, prepare
+from tasks.images.decode import ImageRejected, decoded, prepare
 from tasks.images.settings import DecodeLimits, Preprocessing
 from tasks.record import Frozen
 from tasks.stores.workspace import Workspace
@@ -123,7 +123,8 @@ def build_image_cache(
 
     def prepared(sha256: str) -> NDArray[np.uint8]:
         try:
-            return prepare(decode(readers[sha256](), limits or DecodeLimits()).pixels, preprocessing)
+            with decoded(readers[sha256](), limits or DecodeLimits()) as image:
+                return prepare(image.pixels, preprocessing)
         except ImageRejected as rejected:
             raise DataError(
                 f"image {sha256} is in the catalogue but cannot be decoded ({rejected})",

@@ -10,6 +10,10 @@ PILLOW_MAX_PIXELS: Final = 178_956_970
 """Above this Pillow itself refuses an image (twice `PIL.Image.MAX_IMAGE_PIXELS`)."""
 
 
+WORST_BYTES: Final = 26
+"""Bytes a pixel at the worst step of decoding the worst format, JPEG 2000 with four channels (`memory.peak_bytes`)."""
+
+
 class DecodeLimits(Frozen):
     """What size of image is accepted."""
 

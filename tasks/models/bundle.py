@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import BundleError
-from tasks.images.decode import ImageRejected, RejectReason, decode, prepare
+from tasks.images.decode import ImageRejected, RejectReason, decoded, prepare
 from tasks.images.settings import Preprocessing
 from tasks.models.bundle_files import BundleFiles
 from tasks.models.inference import Graph, available_cpus, probabilities
@@ -91,7 +91,8 @@ class Bundle:
         Raises:
             ImageRejected: it cannot be used.
         """
-        return prepare(decode(data, self.manifest.decode_limits).pixels, self.manifest.preprocessing)
+        with decoded(data, self.manifest.decode_limits) as image:
+            return prepare(image.pixels, self.manifest.preprocessing)
 
     def prepared(self, data: bytes) -> dict[Preprocessing, NDArray[np.uint8]]:
         """Decode an image file once and prepare it in each way that a network of the bundle wants.
@@ -101,8 +102,8 @@ class Bundle:
         Raises:
             ImageRejected: it cannot be used.
         """
-        pixels = decode(data, self.manifest.decode_limits).pixels
-        return {way: prepare(pixels, way) for way in self.manifest.preprocessings}
+        with decoded(data, self.manifest.decode_limits) as image:
+            return {way: prepare(image.pixels, way) for way in self.manifest.preprocessings}
 
     def predict_pixels(
         self, pixels: NDArray[np.uint8], member: int | None = None, progress: Progress = silent

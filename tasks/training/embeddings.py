@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tasks.copies.alignment import SIDE, thumbnail
 from tasks.copies.feature_scale import ContentFeatures
 from tasks.errors import WorkspaceError
-from tasks.images.decode import decode, prepare
+from tasks.images.decode import decoded, prepare
 from tasks.images.settings import DecodeLimits, Preprocessing
 from tasks.stores.workspace import Workspace
 from tasks.training.activations import Images
@@ -65,9 +65,8 @@ class WholePictures:
         return np.stack(list(map_in_order(self._picture, sha256s, DECODE_THREADS)))
 
     def _picture(self, sha256: str) -> NDArray[np.uint8]:
-        return prepare(
-            decode(self._read(self._paths[sha256]), self._limits).pixels, embedding_preprocessing()
-        )
+        with decoded(self._read(self._paths[sha256]), self._limits) as image:
+            return prepare(image.pixels, embedding_preprocessing())
 
 
 def embed(

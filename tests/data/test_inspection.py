@@ -1,12 +1,15 @@
 """Looking at images: each content once, a few at a time, and kept as it comes."""
 
+import time
 from typing import Any
 
 import numpy as np
 import pytest
+from support.samples.costly_images import jpeg_of_scans
 from support.samples.small_catalogues import Store, encoded, slice_like, varied_store
 
 from tasks.data.inspection import (
+    Rejection,
     inspect,
     inspect_images,
     inspections_from_parquet,
@@ -50,6 +53,20 @@ def test_progress_counts_contents_in_order() -> None:
     seen: list[tuple[int, int | None, str]] = []
     varied_store().inspected(progress=lambda *told: seen.append(told), threads=3)
     assert seen == [(i, 17, "images") for i in range(1, 18)]
+
+
+def test_a_costly_file_is_a_row_with_its_reason_and_stalls_nothing() -> None:
+    store, before = varied_store(), time.process_time()
+    plain = len(store.inspected().found)
+    ordinary = time.process_time() - before
+    for number in range(4):
+        store.add(f"no/costly {number}.jpg", jpeg_of_scans(300 + number, side=5000), "no")
+    before = time.process_time()
+    found = store.inspected().found
+    assert time.process_time() - before < ordinary + 2
+    rejected = [row for row in found.values() if isinstance(row, Rejection) and row.reason == "too_complex"]
+    assert (len(rejected), len(found)) == (4, plain + 4)
+    assert "100 scans" in rejected[0].detail
 
 
 def test_a_failing_store_ends_the_work_instead_of_rejecting_images() -> None:

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from support.services.live_endpoint import PRIMARY, Live, live, picture
 
 from deployments.endpoint.served_model import ServedModel
 from deployments.endpoint.settings import Limits, ServeSettings
+from tasks.images.decode import Decoded
 
 Settings = Callable[..., ServeSettings]
 MIB = 1 << 20
@@ -85,15 +87,46 @@ def test_too_many_pixels_are_refused_before_decoding(settings: Settings) -> None
 def held(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Until set, every image waits in its judge: a slow model."""
     event = threading.Event()
-    original = ServedModel.decode
+    original = ServedModel.decoded
 
-    def slow(self: ServedModel, data: bytes) -> object:
+    def slow(self: ServedModel, data: bytes) -> AbstractContextManager[Decoded]:
         event.wait(30)
         return original(self, data)
 
-    monkeypatch.setattr(ServedModel, "decode", slow)
+    monkeypatch.setattr(ServedModel, "decoded", slow)
     event.set()
     return event
+
+
+def test_an_endpoint_whose_judges_are_all_stuck_is_not_ready(
+    settings: Settings, held: threading.Event
+) -> None:
+    with live(settings(limits=Limits(answer_seconds=0.3))) as found:
+        assert found.client.get("/health/ready").status == 200
+        held.clear()
+        for _ in range(2):
+            late = found.client.predict(picture())
+            assert (late.status, late.error["code"]) == (503, "time_out")
+            assert late.headers["retry-after"]
+        while not found.endpoint.judges.is_stuck:
+            time.sleep(0.01)
+        ready = found.client.get("/health/ready")
+        assert (ready.status, ready.json) == (503, {"status": "busy"})
+        assert ready.headers["retry-after"]
+        assert found.client.get("/health/live").status == 200
+        held.set()
+        assert found.client.predict(picture()).status == 200
+        assert found.client.get("/health/ready").status == 200
+
+
+def test_one_judge_that_is_stuck_leaves_the_endpoint_ready(settings: Settings, held: threading.Event) -> None:
+    with live(settings(limits=Limits(answer_seconds=0.3))) as found:
+        held.clear()
+        assert found.client.predict(picture()).status == 503
+        held.set()
+        for _ in range(8):
+            assert found.client.predict(picture()).status == 200
+            assert not found.endpoint.judges.is_stuck
 
 
 def test_a_full_queue_is_429_with_when_to_come_again(settings: Settings, held: threading.Event) -> None:

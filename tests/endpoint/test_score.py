@@ -166,7 +166,7 @@ def test_a_bad_automl_row_fails_alone(shared: Live) -> None:
         (b"{", None),
         (b"\xff\xfe", None),
         (b'{"Inputs": {"WebServiceInput0": [{"image": "", "id": NaN}]}}', None),
-        (b"[" * 100_000, None),
+        (b"[" * 5_000, None),
         (b"[]", None),
         (b'"text"', None),
         (b"{}", "Inputs"),

@@ -85,6 +85,16 @@ def test_every_service_is_hardened_and_on_this_machine_only() -> None:
     assert long_lived - watched == OURS | {"prefect-services"}, "ours have theirs from their images"
 
 
+def test_prefect_asks_for_a_password_and_answers_its_own_pages_only() -> None:
+    servers = {name: row for name, row in rendered()["services"].items() if name.startswith("prefect-")}
+    assert {"prefect-server", "prefect-services"} <= set(servers)
+    for name, row in servers.items():
+        assert "PREFECT_SERVER_API_AUTH_STRING" in {secret["target"] for secret in row["secrets"]}, name
+        origins = row["environment"]["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"].split(",")
+        assert row["environment"]["PREFECT_UI_URL"] in origins, name
+        assert all(origin.endswith(":4200") for origin in origins), name
+
+
 def test_every_target_and_path_exists() -> None:
     targets = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
     for row in rendered()["services"].values():

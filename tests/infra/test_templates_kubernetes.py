@@ -18,6 +18,8 @@ from prefect_kubernetes.worker import KubernetesWorker
 from support.repository import REPOSITORY
 from support.services.required_tools import output_of, required
 
+from deployments.endpoint.settings import Limits
+
 KUBERNETES = REPOSITORY / "infra" / "kubernetes"
 FOLDERS = ("base", "jobs", "ray")
 SCHEMA = "1.34"
@@ -132,6 +134,17 @@ def _leaves(value: Any, path: str = "") -> dict[str, Any]:
             name: leaf for i, row in enumerate(value) for name, leaf in _leaves(row, f"{path}/{i}").items()
         }
     return {path: value}
+
+
+def test_the_endpoint_is_allowed_the_memory_that_it_may_take() -> None:
+    (pod,) = [template for name, template in _pods() if name == "endpoint"]
+    (container,) = pod["spec"]["containers"]
+    set_here = {word for word in container["args"] if word.startswith("--max")} | (
+        {"--workers", "--threads"} & set(container["args"])
+    )
+    assert set_here == set(), "else the figure below is another one"
+    limit = container["resources"]["limits"]["memory"]
+    assert int(limit.removesuffix("Mi")) >= Limits().memory_mib
 
 
 def test_every_pod_is_locked_down_and_bounded() -> None:

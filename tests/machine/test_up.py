@@ -18,6 +18,7 @@ from deployments.endpoint.keys import PRIMARY
 from deployments.machine.health import is_well
 from deployments.machine.machine import REPOSITORY, Machine
 from deployments.machine.processes import processes_of
+from deployments.machine.secret_file import PREFECT_LOGIN
 from deployments.machine.settings import HOME, MachineSettings, read_settings
 from deployments.machine.supervision import Supervisor
 
@@ -65,11 +66,17 @@ class Running:
         )
         return str(run["id"])
 
+    @property
+    def login(self) -> httpx.BasicAuth:
+        """Of a person at the UI."""
+        user, _, password = self.machine.secrets[PREFECT_LOGIN].partition(":")
+        return httpx.BasicAuth(user, password)
+
     def run(self, run_id: str) -> dict[str, Any]:
         """A run; asked again while the server is away."""
         while True:
             try:
-                answer = httpx.get(f"{self.machine.api}/flow_runs/{run_id}", timeout=20)
+                answer = httpx.get(f"{self.machine.api}/flow_runs/{run_id}", auth=self.login, timeout=20)
                 answer.raise_for_status()
             except httpx.HTTPError:
                 time.sleep(0.5)
@@ -114,7 +121,7 @@ class Running:
         return until(back, BACK_SECONDS)
 
     def _post(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.machine.api}{path}", json=body, timeout=20)
+        answer = httpx.post(f"{self.machine.api}{path}", json=body, auth=self.login, timeout=20)
         answer.raise_for_status()
         return answer.json()
 

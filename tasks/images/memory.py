@@ -1,0 +1,109 @@
+"""How much memory decoding takes, and may take at once: shared by all threads that decode, whatever each was given."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+
+_RGB_BYTES: Final = 3
+_PREPARED_BYTES: Final = 8
+"""Bytes a pixel while an image is prepared: its RGB, Pillow's copy with four bytes a pixel, and what is small."""
+
+_MODE_BYTES: Final = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+_OTHER_MODE_BYTES: Final = 4
+"""Bytes a pixel in Pillow's memory (Storage.c)."""
+
+_WEBP_BYTES: Final = 17
+"""Two canvases of four bytes a pixel in libwebp, the frame that Pillow takes out, and its image."""
+
+_BITS_PER_SAMPLE, _TILE_WIDTH, _TILE_LENGTH = 258, 322, 323  # TIFF 6.0
+_MEMORY_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
+_SHARE: Final = 4
+_LEAST: Final = 2 << 30
+
+
+def peak_bytes(image: Image.Image) -> int:
+    """Memory that decoding and preparing an image takes at its worst step, by what its header says.
+
+    Beside the file itself; measured with Pillow 13 (`tests/images/test_memory.py` holds it).
+    """
+    pixels = image.width * image.height
+    stored = _MODE_BYTES.get(image.mode, _OTHER_MODE_BYTES)
+    bands = len(image.getbands())
+    match image.format:
+        case "JPEG2000":  # an integer of 32 bits for each channel, and the decoded tile
+            loading = 4 * bands + 2 * stored + 1
+        case "JPEG" | "MPO":  # of several scans: all coefficients, 16 bits each
+            loading = 2 * bands + stored
+        case "WEBP":
+            loading = _WEBP_BYTES
+        case "PPM":  # values of more than 8 bits are built up in Python
+            loading = 3 * stored
+        case "TIFF":
+            return max(
+                pixels * max(stored + _RGB_BYTES, _PREPARED_BYTES), pixels * stored + _tiff_buffer(image)
+            )
+        case _:
+            loading = stored
+    return pixels * max(loading, stored + _RGB_BYTES, _PREPARED_BYTES)
+
+
+def piece_pixels(image: Image.Image) -> int:
+    """Pixels of the largest piece that an image is decoded in: a TIFF's tile may be larger than the image."""
+    tags: Any = getattr(image, "tag_v2", {})
+    width, length = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_LENGTH, 0)
+    tile = width * length if isinstance(width, int) and isinstance(length, int) else 0
+    return max(image.width * image.height, tile)
+
+
+def _tiff_buffer(image: Image.Image) -> int:
+    """Bytes of the strip or tile that libtiff decodes into; a strip may be the whole image."""
+    tags: Any = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (8,))
+    return piece_pixels(image) * max(1, -(-sum(bits if isinstance(bits, tuple) else (bits,)) // 8))
+
+
+class MemoryBudget:
+    """So many bytes for all threads together; who asks for more than is left waits for its turn."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self._size = self._left = size_bytes
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size_bytes: int) -> Iterator[None]:
+        """Have so many bytes inside, or all of them where it asks for more; first come, first served."""
+        wanted, ticket = min(size_bytes, self._size), object()
+        with self._changed:
+            self._waiting.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._left >= wanted)
+                self._left -= wanted
+            finally:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += wanted
+                self._changed.notify_all()
+
+
+def _machine_bytes() -> int:
+    """Memory of this machine, or what its container may have of it."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(whole, int(_MEMORY_LIMIT.read_text()))
+    except (OSError, ValueError):  # no cgroup, or `max`
+        return whole
+
+
+SHARED: Final = MemoryBudget(max(_LEAST, _machine_bytes() // _SHARE))
+"""For all that decode in this process and bring no budget of their own: a quarter of the memory, at least 2 GiB."""
