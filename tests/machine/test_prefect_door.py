@@ -1,6 +1,6 @@
 """The Prefect server of one machine opens to its own password only.
 
-Not to another program, nor to a page of another origin that a person opens, which could else run commands by the workers.
+Not to another program, nor to a page of another origin that a person opens: either could run commands by the workers.
 """
 
 import base64
