@@ -83,7 +83,7 @@ class Machines:
         if self.pool is None:
             return call(flow, run, *args, **kwargs)
         given = signature(flow.fn).bind(run, *args, **kwargs).arguments
-        parameters = {name: to_jsonable_python(value) for name, value in given.items() if value is not run}
+        parameters = {name: to_jsonable_python(value) for name, value in given.items() if name != "run"}
         began = time.perf_counter()
         child = _sent(flow, run, parameters, self.pool)
         try:

@@ -155,7 +155,7 @@ def _value_and_interval(figure: Estimate) -> tuple[str, str]:
 
 def _leak(leak: Leak, clean: Evaluation) -> str:
     """What the given split leaks, in one sentence."""
-    recall = "" if clean.recall.value is None else f"; without them recall is {clean.recall.value:.3f}"
+    recall = "" if clean.recall.value is None else f"; without them recall is {number(clean.recall.value)}"
     return (
         f"the given split leaks: {leak.test_files_with_copies} of {leak.test_files} test files have a copy among the "
         f"training files, {leak.images_on_both_sides} images stand on both sides{recall} (n={clean.n})"

@@ -78,7 +78,7 @@ def test_a_difference_is_of_the_same_contents_and_knows_its_noise(metric: str) -
     rng = np.random.default_rng(0)
     n = 200
     labels, names = np.arange(n) % 2, tuple(f"{i:03d}" for i in range(n))
-    good = np.stack([-labels, labels], axis=1) + rng.normal(size=(n, 2))
+    good = np.stack([-labels, labels], axis=1) * 0.5 + rng.normal(size=(n, 2))
     better = np.stack([-labels, labels], axis=1) * 3 + rng.normal(size=(n, 2))
     one, other = Answers(names, labels, names, better), Answers(names, labels, names, good)
     difference, error = paired_difference(objective, [one], [other], 1)

@@ -32,7 +32,7 @@ def test_everything_is_registered_once(prefect: Prefect, data_sets: Path) -> Non
     assert pools["default"]["type"] == pools["gpu"]["type"] == "process"
     rows = {row["name"]: row["work_pool_name"] for row in prefect.post("/deployments/filter")}
     assert rows["retrain-small"] == "default"
-    assert rows["fine-tune"] == "gpu"
+    assert rows["fine-tune"] == rows["search"] == "gpu"
     assert prefect.get("/block_types/slug/lightbox-datastore")["name"] == "Lightbox Datastore"
 
 

@@ -1,10 +1,16 @@
 """Results that an earlier version kept are known by their keys, so that an upgrade trains nothing again."""
 
+import json
+
 import pytest
 from support.samples.stored_workspace import WORKSPACE
 
 from flows.config import TrainingSettings
 from tasks.audit import audit_images
+from tasks.automl.chosen import ChosenRecipes, SearchResult
+from tasks.automl.objective import Objective
+from tasks.automl.settings import SearchSettings
+from tasks.automl.space import base_of, probe_of
 from tasks.catalogue import build_catalogue
 from tasks.data.settings import CatalogueSettings
 from tasks.data.training_view import plan_members
@@ -19,6 +25,9 @@ from tasks.ingest import Listing
 from tasks.prepare import prepare_images
 from tasks.promote import publish
 from tasks.report import write_report
+from tasks.search import find_recipes
+from tasks.search_trainings import ProbedBase, UnitAnswers, probe_base, train_unit
+from tasks.training.recipes import PRESETS, FineTune, TrainingOptions
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -45,3 +54,39 @@ def test_every_kept_result_of_a_stored_workspace_is_reused(seed: int, stored_lis
     assert {row.stage: row.reused for row in timings} == dict.fromkeys((row.stage for row in timings), True)
     assert len(timings) == 11
     assert published.version == f"v{seed + 1}"
+
+
+def test_a_search_that_was_kept_is_found_again(stored_listing: Listing) -> None:
+    """The keys are those of 0.1.0: what was trained for a search is not trained again after an upgrade."""
+    run = open_run(WORKSPACE, None, "stored")
+    root, options = PRESETS["fast"], TrainingOptions(seed=0, device="cpu")
+    assert isinstance(root, FineTune)
+    catalogue = build_catalogue(run, stored_listing, CatalogueSettings(n_folds=3), "yes")
+    pixels = prepare_images(run, stored_listing, catalogue, root.preprocessing)
+    unit = UnitAnswers(held_out=(0, 1), asked=(0, 1), logits=catalogue.table, epochs=2, seconds=1.0, curve=())
+    probed = ProbedBase(units=(unit, unit), seconds=2.0)
+    found = SearchResult(
+        chosen=ChosenRecipes.same(root, 3),
+        leaderboard=(),
+        objective=Objective(),
+        seconds=3.0,
+        file=catalogue.table,
+    )
+    for entry, record in (
+        ("search/a1ea08506bab3cc9e0087f657b44b2615a998de05a7a1556e15ebd7323d245b8", found),
+        ("search-probe/c34f5a88f1d296115206ed5639f77e340a610aaabfc2cead0a8f7bf7d5f0139e", probed),
+        ("search-unit/1d1a86232bbfd82a120a9d17d91d0b3b11b841d86f0fd8e788b6159c1cf9f79e", unit),
+    ):
+        kept = {
+            "stage": entry,
+            "name": run.name,
+            "run": "earlier",
+            "record": record.model_dump(mode="json"),
+        }
+        run.open_workspace().write(f"stages/{entry}.json", json.dumps(kept).encode())
+    head = probe_of(base_of(root), root)
+    pairs = ((0, 1), (0, 2))
+    settings = SearchSettings(mode="on")
+    assert find_recipes(run, stored_listing, catalogue, root, settings, options, True) == found
+    assert probe_base(run, catalogue, pixels, head, pairs, pairs, options) == probed
+    assert train_unit(run, catalogue, pixels, root, (0, 1), (0, 1), 2, options) == unit

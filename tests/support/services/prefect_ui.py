@@ -91,17 +91,15 @@ class Prefect:
         """A flow run."""
         return self.get(f"/flow_runs/{run_id}")  # type: ignore[no-any-return]
 
-    def child(self, run_id: str) -> dict[str, Any] | None:
-        """The run that it sent to a pool."""
-        found = self.post("/flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run_id]}})
-        return found[0] if found else None
+    def children(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """The runs that it sent to a pool, by name."""
+        rows = self.post("/flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run_id]}})
+        return {row["name"]: row for row in rows}
 
-    def running_child(self, run_id: str) -> dict[str, Any]:
-        """Wait until the child trains."""
-        self.until(lambda: (self.child(run_id) or {}).get("state_type") == "RUNNING", 150)
-        child = self.child(run_id)
-        assert child is not None
-        return child
+    def running_child(self, run_id: str, name: str = "fine-tune-small") -> dict[str, Any]:
+        """Wait until a child trains."""
+        self.until(lambda: self.children(run_id).get(name, {}).get("state_type") == "RUNNING", 150)
+        return self.children(run_id)[name]
 
     def ended(self, run_id: str, within_seconds: float = 200) -> dict[str, Any]:
         """Wait for a run's end."""
