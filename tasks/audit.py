@@ -3,11 +3,12 @@
 from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
-from tasks.engine.run import Run, write_file
+from tasks.engine.run import Run, write_lasting
 from tasks.engine.stage import stage
 from tasks.evaluation.balance import ClassBalance, class_balance
 from tasks.evaluation.shortcuts import Shortcut, measure_shortcuts, warnings_of
 from tasks.record import FileReference, Frozen, Record
+from tasks.stores.layout import catalogue_path
 
 
 class AuditFindings(Frozen):
@@ -37,6 +38,6 @@ def audit_images(run: Run, catalogue: Catalogue) -> Audit:
         shortcuts=tuple(shortcuts),
         warnings=(*warnings_of(shortcuts), *balance.warnings),
     )
-    path = f"datasets/{run.name}/{catalogue.digest_of_rows[:16]}/audit.json"
+    path = catalogue_path(run.name, catalogue.digest_of_rows, "audit.json")
     data = findings.model_dump_json(indent=2).encode()
-    return Audit(findings=findings, file=write_file(run.open_workspace(), path, data))
+    return Audit(findings=findings, file=write_lasting(run.open_workspace(), path, data))

@@ -4,6 +4,7 @@ import hashlib
 import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -27,12 +28,13 @@ from tasks.data.pair_table import NEAR_PAIR_COLUMNS
 from tasks.data.settings import CROSS_VALIDATION_BELOW, CatalogueSettings, Protocol
 from tasks.data.training_view import MemberPlan, plan_members
 from tasks.data.usability import check_usable
-from tasks.engine.run import Run, write_file
+from tasks.engine.run import Run, write_lasting
 from tasks.engine.stage import progress, stage
 from tasks.errors import ConfigError
 from tasks.images.settings import DecodeLimits
 from tasks.ingest import Listing, image_reader, read_listing
 from tasks.record import FileReference, Record
+from tasks.stores.layout import CATALOGUE_ROWS, FOLD_LEDGER, catalogue_path
 from tasks.stores.workspace import VersionedDocument
 
 
@@ -71,7 +73,7 @@ class Catalogue(Record):
 
 def ledger_of(run: Run) -> VersionedDocument:
     """The fold ledger of the run's data set."""
-    return VersionedDocument(run.open_workspace(), f"datasets/{run.name}/folds")
+    return VersionedDocument(run.open_workspace(), FOLD_LEDGER.folder(name=run.name))
 
 
 def _ledger_state(run: Run) -> str:
@@ -88,11 +90,11 @@ def build_catalogue(
     table = built.table
     check_usable(table, positive_class, settings.max_reject_fraction, settings.max_group_fraction)
     finding = _finding(table, positive_class)
-    folder = f"datasets/{run.name}/{table.digest[:16]}"
+    place = partial(catalogue_path, run.name, table.digest)
     workspace = run.open_workspace()
     rows, rejects = table.to_parquet()
     summary = table.summary()
-    write_file(workspace, f"{folder}/summary.json", summary.model_dump_json(indent=2).encode())
+    write_lasting(workspace, place("summary.json"), summary.model_dump_json(indent=2).encode())
     return Catalogue(
         digest_of_rows=table.digest,
         classes=table.classes,
@@ -100,10 +102,10 @@ def build_catalogue(
         protocol=_protocol(table, settings),
         n_folds=settings.n_folds,
         decode=settings.decode,
-        table=write_file(workspace, f"{folder}/catalogue.parquet", rows),
-        rejects=write_file(workspace, f"{folder}/rejects.parquet", rejects),
-        near_pairs=write_file(
-            workspace, f"{folder}/near_pairs.parquet", built.near_pairs.to_parquet(index=False)
+        table=write_lasting(workspace, place(CATALOGUE_ROWS), rows),
+        rejects=write_lasting(workspace, place("rejects.parquet"), rejects),
+        near_pairs=write_lasting(
+            workspace, place("near_pairs.parquet"), built.near_pairs.to_parquet(index=False)
         ),
         summary=summary,
     )
@@ -123,7 +125,7 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
     files = _files(run, listing)
     read = image_reader(run, listing)
     inspected = inspected_files(run.open_workspace(), files, read, settings.decode, progress())
-    copies = CopyStore(run.open_workspace(), f"datasets/{run.name}/copies")
+    copies = CopyStore(run.open_workspace(), run.name)
     embedded: dict[frozenset[str], ContentFeatures] = {}
     made: list[BuiltCatalogue] = []
 

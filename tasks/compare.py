@@ -25,7 +25,7 @@ from tasks.images.decode import decode
 from tasks.ingest import Listing, image_reader
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.manifest import BundleManifest
-from tasks.models.registry import Registry
+from tasks.models.registry import ROOT, Registry
 from tasks.pages.comparison_page import (
     MOST_DISAGREEMENTS,
     ComparedModel,
@@ -180,7 +180,7 @@ def named_apart(first: NamedModel, second: NamedModel) -> tuple[NamedModel, Name
 
 def load_model(run: Run, model: NamedModel) -> Bundle:
     """The model's bundle; the workspace's are read with its secrets, others with those of the environment."""
-    inside = model.uri.startswith(run.open_workspace().uri("models"))
+    inside = model.uri.startswith(run.open_workspace().uri(ROOT))
     return load_bundle(model.uri, block_options(run.workspace_block) if inside else None, run.cache_root)
 
 

@@ -1,6 +1,5 @@
 """Decide: is the new model good enough, and better than the one that is served, on images that neither saw?"""
 
-import hashlib
 import io
 
 import numpy as np
@@ -18,7 +17,6 @@ from tasks.evaluation.out_of_fold import OperatingRule, apply_by_fold
 from tasks.evaluation.settings import GateSettings
 from tasks.ingest import Listing
 from tasks.models.bundle import Bundle, load_bundle
-from tasks.models.manifest import BUNDLE_FILE
 from tasks.models.registry import Registry
 from tasks.record import Record
 
@@ -40,11 +38,8 @@ def _opponent(run: Run, evaluated: EvaluatedBundle) -> str | None:
 
 
 def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
-    workspace = run.open_workspace()
-    path = f"models/{run.name}/{version}/{BUNDLE_FILE}"
-    if not workspace.exists(path):
-        return False
-    return hashlib.sha256(workspace.read(path)).hexdigest() == evaluated.manifest.sha256
+    manifest = Registry(run.open_workspace()).manifest(run.name, version)
+    return manifest is not None and manifest.sha256 == evaluated.manifest.sha256
 
 
 @stage("decide", version=3, state=_opponent)

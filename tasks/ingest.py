@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tasks.data.labels import GIVEN, IN_BOTH, LISTING_COLUMNS, UNLABELLED_BECAUSE, LabelledBlob, label_blobs
 from tasks.data.settings import ImagesSource
-from tasks.engine.run import Run, block_options, write_file
+from tasks.engine.run import Run, block_options, write_lasting
 from tasks.engine.stage import progress, stage
 from tasks.errors import ManifestMismatch
 from tasks.labelling.standing import LabelledByPeople, read_standing
@@ -16,6 +16,7 @@ from tasks.record import FileReference, Record, digest_of
 from tasks.stores.datastore import Datastore
 from tasks.stores.fetch import ContentCache
 from tasks.stores.fetch_index import FetchedImage
+from tasks.stores.layout import LISTING
 
 NAMED_FILES = 5
 
@@ -61,8 +62,8 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
         rows.append((image.path, image.sha256, image.size_bytes, *said))
     columns = [*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE]
     frame = pd.DataFrame(rows, columns=columns).sort_values("path", ignore_index=True)
-    path = f"datasets/{run.name}/listings/{_listing_name(frame)}.parquet"
-    table = write_file(run.open_workspace(), path, frame.to_parquet(index=False))
+    path = LISTING.path(name=run.name, digest=_listing_name(frame))
+    table = write_lasting(run.open_workspace(), path, frame.to_parquet(index=False))
     unlabelled = int(frame["label"].isna().sum())
     listing = Listing(
         url=store.url,

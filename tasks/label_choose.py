@@ -24,6 +24,7 @@ from tasks.labelling.settings import LabellingSettings
 from tasks.labelling.sources import copies_found, doubted, logged_images
 from tasks.labelling.standing import Standing, read_standing
 from tasks.record import FileReference, Record
+from tasks.stores.layout import LABEL_QUEUE
 
 QUEUE_COLUMNS: Final = {
     "sha256": "str",
@@ -66,8 +67,8 @@ def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
         {sha256: pool.given[sha256] for sha256 in pool.sha256s},
         pool.paths,
         standing.verdicts,
-        copies=[*pool.same_pixels(), *copies_found(_of_last_run(run, "catalogue", "/near_pairs.parquet"))],
-        suspects=doubted(_of_last_run(run, "report", "/suspects.parquet")) if settings.suspects else (),
+        copies=[*pool.same_pixels(), *copies_found(_of_last_run(run, "catalogue", "near_pairs"))],
+        suspects=doubted(_of_last_run(run, "report", "suspects")) if settings.suspects else (),
         uncertain=[one.sha256 for one in logged if one.probability < settings.low_confidence],
         unlike=unlike_the_store(pool, features),
     )
@@ -76,7 +77,7 @@ def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
     trained = _trained(pool, features, why_none, candidates, standing, settings)
     rows = _ordered(pool, features, candidates, trained, settings)
     return TaskQueue(
-        queue=write_file(workspace, queue_path(run.name), rows.to_parquet(index=False)),
+        queue=write_file(workspace, LABEL_QUEUE.path(name=run.name), rows.to_parquet(index=False)),
         contents=len(in_store),
         unusable=len(in_store - set(pool.sha256s)),
         gone=sum(
@@ -88,14 +89,9 @@ def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
     )
 
 
-def queue_path(name: str) -> str:
-    """Where the queue of a data set stands below the workspace."""
-    return f"labels/{name}/queue.parquet"
-
-
 def read_queue(run: Run) -> pd.DataFrame:
     """The last queue with QUEUE_COLUMNS; empty before the first one."""
-    workspace, path = run.open_workspace(), queue_path(run.name)
+    workspace, path = run.open_workspace(), LABEL_QUEUE.path(name=run.name)
     if not workspace.exists(path):
         return typed(pd.DataFrame(columns=list(QUEUE_COLUMNS)), QUEUE_COLUMNS)
     return typed(pd.read_parquet(io.BytesIO(workspace.read(path))), QUEUE_COLUMNS)
@@ -110,9 +106,9 @@ def image_source(run: Run, listing: Listing) -> Callable[[str], bytes]:
     return lambda path: logged[path] if path in logged else read(path)
 
 
-def _of_last_run(run: Run, stage: str, ending: str) -> bytes | None:
-    """What the newest run of the data set had from a stage."""
-    file = file_of_last_run(run.open_workspace(), run.name, stage, ending)
+def _of_last_run(run: Run, stage: str, field: str) -> bytes | None:
+    """The file in a field of the record that the newest run of the data set had of a stage."""
+    file = file_of_last_run(run.open_workspace(), run.name, stage, field)
     return None if file is None else run.read(file)
 
 

@@ -32,6 +32,7 @@ from tasks.labelling.formats import (
 from tasks.labelling.standing import Standing, read_standing
 from tasks.record import FileReference, Record
 from tasks.stores.datastore import Datastore
+from tasks.stores.layout import LISTING
 
 COMMAND_LINE: Final = "command line"
 
@@ -195,7 +196,7 @@ def _origin(standing: Standing, sha256: str) -> tuple[str, str, str]:
 def _last_listing(run: Run) -> pd.DataFrame:
     """Path, digest and labels of every image when the data set was last looked at."""
     workspace = run.open_workspace()
-    listings = workspace.files(f"datasets/{run.name}/listings")
+    listings = workspace.files(LISTING.folder(name=run.name))
     if not listings:
         raise LabellingError(
             f"{workspace.url} has no data set {run.name}",

@@ -12,6 +12,7 @@ from tasks.pages import message
 from tasks.pages.run_summary import confusion_rows, summary_markdown
 from tasks.promote import Promotion
 from tasks.record import Frozen, Record
+from tasks.stores.layout import NOTICE
 
 
 class ModelEvent(Frozen):
@@ -99,7 +100,12 @@ def _notice(run: Run, event: ModelEvent) -> str:
     """Written after the event was given to Prefect: told twice is better than not at all."""
     from prefect.runtime import flow_run
 
-    return f"notices/{run.name}/{flow_run.id or run.id}/{event.event.rsplit('.', 1)[-1]}.json"
+    told = event.event.rpartition(".")[2]
+    return NOTICE.path(
+        name=run.name,
+        flow_run=flow_run.id or run.id,
+        event=f"{run.node}-{told}" if run.node else told,
+    )
 
 
 def events_of(

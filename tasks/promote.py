@@ -12,7 +12,7 @@ from tasks.engine.stage import progress, stage
 from tasks.evaluate import EvaluatedBundle
 from tasks.export import ExportedBundle
 from tasks.models.manifest import BUNDLE_FILE
-from tasks.models.registry import Registry
+from tasks.models.registry import Registry, manifest_path
 from tasks.record import FileReference, Record
 
 
@@ -48,9 +48,7 @@ def publish(run: Run, bundle: ExportedBundle, evaluated: EvaluatedBundle) -> Pub
     return Published(
         version=version,
         uri=registry.uri(run.name, version),
-        manifest=FileReference(
-            path=f"models/{run.name}/{version}/{BUNDLE_FILE}", sha256=evaluated.manifest.sha256
-        ),
+        manifest=FileReference(path=manifest_path(run.name, version), sha256=evaluated.manifest.sha256),
     )
 
 

@@ -33,6 +33,7 @@ from tasks.search_trainings import (
     read_answers,
     train_unit,
 )
+from tasks.stores.layout import SEARCH_CHOICES
 from tasks.training.probe_features import seconds_an_image
 from tasks.training.recipes import FineTune, Probe, TrainingOptions, WeightsChoice
 from tasks.training.transforms import NO_TRANSFORMS
@@ -193,7 +194,7 @@ def _silently(stage: str) -> Progress:  # noqa: ARG001 - the signature is the se
 def _earlier_choices(run: Run, catalogue: Catalogue) -> dict[int, list[Mapping[str, Any]]]:
     """What the last search of this data set chose for each fold, by networks that never saw the fold."""
     workspace = run.open_workspace()
-    files = sorted(workspace.list(f"searches/{run.name}"))
+    files = sorted(workspace.list(SEARCH_CHOICES.folder(name=run.name)))
     if not files:
         return {}
     kept = json.loads(workspace.read(files[-1]))
@@ -203,5 +204,5 @@ def _earlier_choices(run: Run, catalogue: Catalogue) -> dict[int, list[Mapping[s
 def remember(run: Run, tuned: Mapping[int, Mapping[str, Any]]) -> None:
     """Keep the values of each fold's choice for the next search to begin with."""
     if tuned:
-        path = f"searches/{run.name}/{run.id}.json"
+        path = SEARCH_CHOICES.path(name=run.name, search=run.full_id)
         run.open_workspace().write(path, json.dumps(dict(tuned), indent=1).encode())

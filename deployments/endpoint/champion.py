@@ -18,7 +18,7 @@ from deployments.endpoint.served_model import ServedModel, copy_version, local_v
 from deployments.endpoint.settings import ServeSettings
 from tasks.errors import LightboxError, RegistryError, WorkspaceError
 from tasks.images.memory import MemoryBudget
-from tasks.models.registry import Registry
+from tasks.models.registry import Registry, version_folder
 from tasks.stores.fetch import default_cache_root
 from tasks.stores.workspace import Workspace
 
@@ -41,7 +41,6 @@ class Champion:
     def __init__(self, settings: ServeSettings, measures: Measures, width: int) -> None:
         self._settings, self._measures, self._width = settings, measures, width
         self._workspace = Workspace(settings.workspace)
-        self._folder = f"models/{settings.name}"
         identity = hashlib.sha256(f"{self._workspace.url}\n{settings.name}".encode()).hexdigest()[:32]
         self._cache = (settings.cache_root or default_cache_root()) / "endpoint" / identity
         self._memory = MemoryBudget(settings.limits.max_decoded_mib << 20)
@@ -143,7 +142,8 @@ class Champion:
         if time.monotonic() - self._refused.get(version, -RETRY_REFUSED_SECONDS) < RETRY_REFUSED_SECONDS:
             return
         try:
-            folder = copy_version(self._workspace, f"{self._folder}/{version}", self._cache, version)
+            place = version_folder(self._settings.name, version)
+            folder = copy_version(self._workspace, place, self._cache, version)
             self._take(deployment, version, folder)
         except WorkspaceError:
             raise

@@ -18,24 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.errors import LightboxError
+from tasks.models.endpoint_log import SCHEMA, log_path
 from tasks.stores.workspace import Workspace
 
-SCHEMA: Final = pa.schema(
-    [
-        ("time", pa.timestamp("us", tz="UTC")),
-        ("request_id", pa.string()),
-        ("sha256", pa.string()),
-        ("deployment", pa.string()),
-        ("version", pa.string()),
-        ("mirrored", pa.bool_()),
-        ("label", pa.string()),
-        ("classes", pa.list_(pa.string())),
-        ("probabilities", pa.list_(pa.float64())),
-        ("rejected", pa.string()),
-        ("seconds", pa.float64()),
-        ("image", pa.binary()),
-    ]
-)
 _ROWS_AT_ONCE: Final = 1000
 
 
@@ -54,8 +39,7 @@ def ship(workspace: Workspace, name: str, folder: Path) -> list[str]:
                 continue
             if not path.exists():
                 continue
-            date, _, rest = path.stem.partition("T")
-            target = f"endpoint-log/{name}/{date}/{rest}.parquet"
+            target = log_path(name, path.stem)
             parquet = folder / f".{path.stem}.parquet"
             try:
                 _write(lines, parquet)

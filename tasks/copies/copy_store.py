@@ -8,15 +8,16 @@ from tasks.copies.feature_scale import LEAST_CONTENTS, ContentFeatures, FeatureS
 from tasks.copies.near_copies import SEARCH_VERSION, CopyIndex, find_copies
 from tasks.copies.settings import NearCopyRule
 from tasks.errors import WorkspaceError
+from tasks.stores.layout import COPY_PAIRS, FEATURE_SCALE
 from tasks.stores.workspace import Workspace
 from tasks.work.progress import Progress, silent
 
 
 class CopyStore:
-    """A folder of the workspace with a data set's feature scale and its pairs of copies."""
+    """A data set's feature scale and its pairs of copies, as the workspace keeps them."""
 
-    def __init__(self, workspace: Workspace, folder: str) -> None:
-        self._workspace, self._folder = workspace, folder
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self._workspace, self._name = workspace, name
 
     def find(
         self,
@@ -33,7 +34,8 @@ class CopyStore:
         scale, lasting = self._scale(features)
         if not lasting:
             return find_copies(contents, rule, features=features, scale=scale, progress=progress)
-        path = f"{self._folder}/pairs-{_digest(rule.model_dump_json().encode(), scale.to_bytes())}.npz"
+        digest = _digest(rule.model_dump_json().encode(), scale.to_bytes())
+        path = COPY_PAIRS.path(name=self._name, digest=digest)
         known = self._known(path)
         found = find_copies(contents, rule, features=features, scale=scale, known=known, progress=progress)
         if known is None or found.to_bytes() != known.to_bytes():
@@ -51,7 +53,7 @@ class CopyStore:
 
     def _scale(self, features: ContentFeatures) -> tuple[FeatureScale, bool]:
         """The scale, and whether it is the lasting one."""
-        path = f"{self._folder}/scale-{_digest(features.version.encode())}.npz"
+        path = FEATURE_SCALE.path(name=self._name, digest=_digest(features.version.encode()))
         if self._workspace.exists(path):
             return FeatureScale.from_bytes(self._workspace.read(path)), True
         scale = FeatureScale.of(features.values)

@@ -17,6 +17,7 @@ from tasks.copies.duplicates import dhash
 from tasks.images.decode import ImageRejected, RejectReason, decoded
 from tasks.images.settings import DecodeLimits
 from tasks.record import digest_of
+from tasks.stores.layout import INSPECTIONS
 from tasks.stores.workspace import Workspace
 from tasks.work.pool import map_in_order
 from tasks.work.progress import Progress, silent
@@ -197,10 +198,10 @@ def inspected_files(
     progress: Progress = silent,
 ) -> InspectedImages:
     """Look at each content that no earlier run with the same limits looked at."""
-    folder = f"cache/inspections/{digest_of([limits.model_dump(mode='json'), FACTS])[:16]}"
+    made_by = digest_of([limits.model_dump(mode="json"), FACTS])[:16]
     wanted = {file.sha256 for file in files}
     known: dict[str, Inspection | Rejection] = {}
-    for path in workspace.list(folder):
+    for path in workspace.list(INSPECTIONS.folder(limits=made_by)):
         try:
             kept = inspections_from_parquet(workspace.read(path))
         except (ArrowException, OSError, ValueError):
@@ -209,7 +210,8 @@ def inspected_files(
         known.update((sha256, found) for sha256, found in kept.items() if sha256 in wanted)
 
     def keep(found: Mapping[str, Inspection | Rejection]) -> None:
-        workspace.write(f"{folder}/{digest_of(sorted(found))[:32]}.parquet", inspections_to_parquet(found))
+        path = INSPECTIONS.path(limits=made_by, digest=digest_of(sorted(found))[:32])
+        workspace.write(path, inspections_to_parquet(found))
 
     return inspect_images(
         files, read, limits, known=known, keep=keep, threads=CHECK_THREADS, progress=progress

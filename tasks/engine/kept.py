@@ -85,8 +85,8 @@ def read_use(workspace: Workspace, path: str) -> StageUse | None:
         return None
 
 
-def file_of_last_run(workspace: Workspace, name: str, stage: str, ending: str) -> FileReference | None:
-    """The file that the newest run of this data set had from a stage; runs are named by time."""
+def file_of_last_run(workspace: Workspace, name: str, stage: str, field: str) -> FileReference | None:
+    """The file in a field of the record that the newest run of this data set had of a stage; runs are named by time."""
     begins = f"{_slug(stage)}-"
     uses = [
         path
@@ -98,8 +98,8 @@ def file_of_last_run(workspace: Workspace, name: str, stage: str, ending: str) -
         if use is None or (use.name, use.stage.split(" ")[0]) != (name, stage):
             continue
         result = read_result(workspace, use.entry)
-        for file in result.files if result else ():
-            if file.path.endswith(ending) and workspace.exists(file.path):
+        for file in references_in(result.record.get(field)) if result else ():
+            if workspace.exists(file.path):
                 return file
     return None
 

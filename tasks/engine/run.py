@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from pydantic import Field
@@ -43,6 +43,11 @@ class Run(Frozen):
     def folder(self) -> str:
         """Path below the workspace of the run's files, or of those of its node."""
         return run_folder(self.id, self.node)
+
+    @property
+    def full_id(self) -> str:
+        """The run's name, and its node's where it has one."""
+        return f"{self.id}-{self.node}" if self.node else self.id
 
     @property
     def checkpoints(self) -> Path:
@@ -98,6 +103,19 @@ def write_file(workspace: Workspace, path: str, data: bytes) -> FileReference:
     """Write a workspace file atomically and refer to it."""
     workspace.write(path, data)
     return FileReference(path=path, sha256=hashlib.sha256(data).hexdigest())
+
+
+def write_lasting(workspace: Workspace, path: str, data: bytes) -> FileReference:
+    """Write a file that several runs share and that none overwrites.
+
+    Where another content stands, the file is written under a name with its own digest, so that each kept record finds
+    what it refers to.
+    """
+    if workspace.write_new(path, data) or workspace.read(path) == data:
+        return FileReference(path=path, sha256=hashlib.sha256(data).hexdigest())
+    place = PurePosixPath(path)
+    digest = hashlib.sha256(data).hexdigest()
+    return write_file(workspace, str(place.with_stem(f"{place.stem}-{digest[:8]}")), data)
 
 
 def block_options(block: str | None) -> dict[str, object] | None:

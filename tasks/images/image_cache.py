@@ -22,6 +22,7 @@ from tasks.errors import ConfigError, DataError, WorkspaceError
 from tasks.images.decode import ImageRejected, decoded, prepare
 from tasks.images.settings import DecodeLimits, Preprocessing
 from tasks.record import Frozen
+from tasks.stores.layout import IMAGE_SHARD
 from tasks.stores.workspace import Workspace
 from tasks.work.pool import map_in_order
 from tasks.work.progress import Progress, silent
@@ -114,7 +115,7 @@ def build_image_cache(
     """
     if not items:
         raise DataError("no image to prepare", cure="check the catalogue: it has no usable image")
-    folder = f"cache/images/{key}"
+    folder = IMAGE_SHARD.folder(key=key)
     readers = dict(items)
     held = {sha256 for index in _indices(workspace, folder) for sha256 in _contents(index, preprocessing)}
     missing = sorted(readers.keys() - held)
@@ -134,7 +135,7 @@ def build_image_cache(
     for start in range(0, len(missing), shard_images):
         chunk = missing[start : start + shard_images]
         images = map_in_order(prepared, chunk, threads)
-        for count in _write_shard(workspace, folder, chunk, images, preprocessing):
+        for count in _write_shard(workspace, key, chunk, images, preprocessing):
             progress(done + count, len(readers), "images")
         done += len(chunk)
     return ImageCache(
@@ -168,7 +169,7 @@ def open_image_cache(workspace: Workspace, cache: ImageCache, cache_root: Path) 
 
 def _write_shard(
     workspace: Workspace,
-    folder: str,
+    key: str,
     contents: Sequence[str],
     images: Iterator[NDArray[np.uint8]],
     preprocessing: Preprocessing,
@@ -187,13 +188,13 @@ def _write_shard(
             yield row + 1
         shard.flush()
         del shard
-        workspace.upload(local, f"{folder}/{name}.npy")
+        workspace.upload(local, IMAGE_SHARD.path(key=key, shard=name, ending="npy"))
     index = {
         "shard": f"{name}.npy",
         "preprocessing": preprocessing.model_dump(mode="json"),
         "sha256": list(contents),
     }
-    workspace.write(f"{folder}/{name}.json", json.dumps(index).encode())
+    workspace.write(IMAGE_SHARD.path(key=key, shard=name, ending="json"), json.dumps(index).encode())
 
 
 def _indices(workspace: Workspace, folder: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from tasks.errors import WorkspaceError
 from tasks.record import Frozen
+from tasks.stores.layout import LABEL_DECISIONS
 from tasks.stores.workspace import Workspace
 from tasks.work.pool import map_in_order
 
@@ -69,7 +70,7 @@ class DecisionStore:
     """The decisions about one data set: JSON lines in `labels/<name>/`, each file written once and never changed."""
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        self._workspace, self._folder = workspace, f"labels/{name}"
+        self._workspace, self._name = workspace, name
 
     def read(self) -> list[Decision]:
         """All decisions, the earliest first, each once.
@@ -77,11 +78,8 @@ class DecisionStore:
         Raises:
             WorkspaceError: a file is damaged.
         """
-        paths = [
-            path
-            for path in self._workspace.list(self._folder)
-            if path.endswith(".jsonl") and path.count("/") == self._folder.count("/") + 1
-        ]
+        listed = self._workspace.list(LABEL_DECISIONS.folder(name=self._name))
+        paths = [path for path in listed if LABEL_DECISIONS.fields(path)]
         found: dict[str, Decision] = {}
         for path, data in zip(paths, map_in_order(self._workspace.read, paths, THREADS), strict=True):
             for decision in _parsed(data, self._workspace.uri(path)):
@@ -95,7 +93,9 @@ class DecisionStore:
         if new:
             digest = hashlib.sha256("\n".join(sorted(decision.id for decision in new)).encode()).hexdigest()
             lines = "".join(f"{decision.model_dump_json()}\n" for decision in new)
-            self._workspace.write_new(f"{self._folder}/{digest[:32]}.jsonl", lines.encode())
+            self._workspace.write_new(
+                LABEL_DECISIONS.path(name=self._name, digest=digest[:32]), lines.encode()
+            )
         return new
 
 

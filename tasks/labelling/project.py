@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from tasks.errors import LabellingError
 from tasks.labelling.settings import LabellingSettings
 from tasks.record import Frozen
+from tasks.stores.layout import LABELLING
 from tasks.stores.workspace import VersionedDocument, Workspace
 
 REJECTED: Final = "__rejected__"
@@ -34,7 +35,7 @@ class ProjectDocument:
     """The project's state in the workspace, changed by compare and swap."""
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        self._document = VersionedDocument(workspace, f"labels/{name}/project")
+        self._document = VersionedDocument(workspace, LABELLING.folder(name=name))
         self._name = name
 
     def exists(self) -> bool:

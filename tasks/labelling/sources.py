@@ -1,20 +1,21 @@
 """What labelling looks at beside the listing: what the last report doubts, and what the endpoint was unsure of."""
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from tasks.models.endpoint_log import newest_rows
+from tasks.stores.layout import ENDPOINT_LOG
 from tasks.stores.workspace import Workspace
 
 MOST_LOGGED: Final = 1000
 """Images of the endpoint's log that are looked at, the latest ones."""
 
-LOGGED_FOLDER: Final = "endpoint-log"
+LOGGED_FOLDER: Final = ENDPOINT_LOG.folder()
+"""What the name of an image begins with that the log alone has."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,11 @@ def copies_found(near_pairs: bytes | None) -> list[frozenset[str]]:
 
 def logged_images(workspace: Workspace, name: str) -> list[LoggedImage]:
     """The latest images that the endpoint judged, the newest first, each once; rejected and mirrored rows left out."""
-    files = sorted(workspace.list(f"{LOGGED_FOLDER}/{name}"), reverse=True)
     found: dict[str, LoggedImage] = {}
-    for path in files:
-        for image in _rows(workspace, path):
-            found.setdefault(image.sha256, image)
-        if len(found) >= MOST_LOGGED:
-            break
-    return list(found.values())[:MOST_LOGGED]
-
-
-def _rows(workspace: Workspace, path: str) -> Iterator[LoggedImage]:
-    columns = ["sha256", "probabilities", "rejected", "mirrored", "image"]
-    table = pq.read_table(io.BytesIO(workspace.read(path)), columns=columns)
-    for row in reversed(table.to_pylist()):
+    for row in newest_rows(workspace, name, ["sha256", "probabilities", "rejected", "mirrored", "image"]):
         if row["sha256"] and row["rejected"] is None and not row["mirrored"] and row["probabilities"]:
-            yield LoggedImage(row["sha256"], row["image"], float(np.max(row["probabilities"])))
+            image = LoggedImage(row["sha256"], row["image"], float(np.max(row["probabilities"])))
+            found.setdefault(image.sha256, image)
+        if len(found) == MOST_LOGGED:
+            break
+    return list(found.values())

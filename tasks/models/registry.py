@@ -6,8 +6,9 @@ models/<name>/aliases/...       champion and challenger with their history, by c
 """
 
 import builtins
+import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -26,11 +27,14 @@ from tasks.models.manifest import (
     sha256_of,
     timestamp,
 )
-from tasks.record import Frozen
+from tasks.record import FileReference, Frozen
+from tasks.stores.layout import ALIASES, VERSION_CLAIM, VERSION_FILE
 from tasks.stores.workspace import VersionedDocument, Workspace
 from tasks.work.progress import Progress, silent
 
-ROOT: Final = "models"
+ROOT: Final = VERSION_FILE.folder()
+"""The folder of all models."""
+
 _VERSION: Final = re.compile(r"v([1-9][0-9]*)")
 _ANY: Final = "any"
 
@@ -56,14 +60,11 @@ class Registry:
 
     def models(self) -> builtins.list[str]:
         """Names of the models with at least one version, sorted."""
-        paths = (path.split("/") for path in self._workspace.list(ROOT))
-        return sorted({path[1] for path in paths if len(path) == 4 and _is_version_file(path)})
+        return sorted({name for name, _ in self._whole(ROOT)})
 
     def versions(self, name: str) -> builtins.list[str]:
         """A model's versions, oldest first."""
-        paths = (path.split("/") for path in self._workspace.list(_folder(name)))
-        found = {path[2] for path in paths if len(path) == 4 and _is_version_file(path)}
-        return sorted(found, key=_number)
+        return sorted({version for _, version in self._whole(_folder(name))}, key=_number)
 
     def publish(self, bundle: Path, progress: Progress = silent) -> str:
         """Copy a local bundle into the registry under the name in its manifest; the new version.
@@ -81,7 +82,7 @@ class Registry:
                     f"{path} is missing or is not what {BUNDLE_FILE} says", cure="export the bundle again"
                 )
         version = self._claimed(manifest.name)
-        folder = f"{_folder(manifest.name)}/{version}"
+        folder = version_folder(manifest.name, version)
         placed: builtins.list[str] = []
         try:
             for done, (name, path) in enumerate(files.items()):
@@ -107,8 +108,7 @@ class Registry:
         Raises:
             RegistryError: an alias names it.
         """
-        folder = f"{_folder(name)}/{version}"
-        manifest = f"{folder}/{BUNDLE_FILE}"
+        folder, manifest = version_folder(name, version), manifest_path(name, version)
         self._refuse_named(name, version)
         if self._workspace.exists(manifest):
             content = self._workspace.read(manifest)
@@ -147,7 +147,7 @@ class Registry:
         if version in ("champion", "challenger"):
             wanted = self.aliases(name).named(version)
         if wanted is not None and _VERSION.fullmatch(wanted):
-            if self._workspace.exists(f"{_folder(name)}/{wanted}/{BUNDLE_FILE}"):
+            if self._workspace.exists(manifest_path(name, wanted)):
                 return wanted
             if wanted != version:
                 raise RegistryError(
@@ -166,7 +166,23 @@ class Registry:
         Raises:
             RegistryError: as `resolve`.
         """
-        return self._workspace.uri(f"{_folder(name)}/{self.resolve(name, version)}")
+        return self._workspace.uri(version_folder(name, self.resolve(name, version)))
+
+    def manifest(self, name: str, version: str) -> FileReference | None:
+        """The bundle.json of a version, by which its bundle is known; None where it is gone."""
+        path = manifest_path(name, version)
+        if not self._workspace.exists(path):
+            return None
+        return FileReference(path=path, sha256=hashlib.sha256(self._workspace.read(path)).hexdigest())
+
+    def read(self, name: str, version: str) -> BundleManifest:
+        """What a version's bundle says of itself.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        where = self._workspace.uri(version_folder(name, version))
+        return read_manifest(self._workspace.read(manifest_path(name, version)), where)
 
     def show(self, name: str, version: str) -> Version:
         """One version, by version or alias.
@@ -250,15 +266,17 @@ class Registry:
         return self._parsed(name, document.read_version(number))
 
     def _claimed(self, name: str) -> str:
-        claims = f"{_folder(name)}/claims"
-        taken = [Path(path).stem for path in self._workspace.list(claims)] + self.versions(name)
-        number = max((_number(version) for version in taken if _VERSION.fullmatch(version)), default=0) + 1
-        while not self._workspace.write_new(f"{claims}/v{number}.json", _claim(timestamp())):
+        claims = self._workspace.list(VERSION_CLAIM.folder(name=name))
+        taken = [claim["version"] for claim in map(VERSION_CLAIM.fields, claims) if claim]
+        number = max(map(_number, [*taken, *self.versions(name)]), default=0) + 1
+        while not self._workspace.write_new(
+            VERSION_CLAIM.path(name=name, version=f"v{number}"), _claim(timestamp())
+        ):
             number += 1
         return f"v{number}"
 
     def _document(self, name: str) -> VersionedDocument:
-        return VersionedDocument(self._workspace, f"{_folder(name)}/aliases")
+        return VersionedDocument(self._workspace, _alias_folder(name))
 
     def _parsed(self, name: str, content: bytes | None) -> Aliases:
         try:
@@ -266,31 +284,34 @@ class Registry:
         except ValidationError as error:
             raise RegistryError(
                 f"the aliases of {name} cannot be read: {error.errors()[0]['msg']}",
-                cure=f"delete the newest file of {self._workspace.uri(_folder(name))}/aliases, "
+                cure=f"delete the newest file of {self._workspace.uri(_alias_folder(name))}, "
                 "or use the version of Lightbox that wrote it",
             ) from error
 
     def _row(self, name: str, version: str, aliases: Aliases) -> Version:
         held: tuple[Alias, ...] = ("champion", "challenger")
         manifest, problem = None, None
-        where = f"{_folder(name)}/{version}"
-        if not self._workspace.exists(f"{where}/{BUNDLE_FILE}"):
+        if not self._workspace.exists(manifest_path(name, version)):
             problem = "its bundle is gone"
         else:
             try:
-                manifest = read_manifest(
-                    self._workspace.read(f"{where}/{BUNDLE_FILE}"), self._workspace.uri(where)
-                )
+                manifest = self.read(name, version)
             except BundleError as error:
                 problem = error.message
         return Version(
             name=name,
             version=version,
-            uri=self._workspace.uri(where),
+            uri=self._workspace.uri(version_folder(name, version)),
             aliases=tuple(alias for alias in held if aliases.named(alias) == version),
             manifest=manifest,
             problem=problem,
         )
+
+    def _whole(self, folder: str) -> Iterator[tuple[str, str]]:
+        """Name and version of every whole bundle below a folder."""
+        for fields in map(VERSION_FILE.fields, self._workspace.list(folder)):
+            if fields and fields["file"] == BUNDLE_FILE:
+                yield fields["name"], fields["version"]
 
     def _known(self, name: str) -> str:
         return (
@@ -299,19 +320,37 @@ class Registry:
         )
 
 
+def version_folder(name: str, version: str) -> str:
+    """Where a version's bundle stands below the workspace.
+
+    Raises:
+        RegistryError: no name that a model may have.
+    """
+    return VERSION_FILE.folder(name=_checked(name), version=version)
+
+
+def manifest_path(name: str, version: str) -> str:
+    """Where a version's bundle.json stands below the workspace."""
+    return VERSION_FILE.path(name=_checked(name), version=version, file=BUNDLE_FILE)
+
+
 def _folder(name: str) -> str:
+    return VERSION_FILE.folder(name=_checked(name))
+
+
+def _alias_folder(name: str) -> str:
+    return ALIASES.folder(name=_checked(name))
+
+
+def _checked(name: str) -> str:
     try:
-        return f"{ROOT}/{checked_name(name)}"
+        return checked_name(name)
     except ValueError as error:
         raise RegistryError(str(error), cure="use such a name") from error
 
 
 def _number(version: str) -> int:
     return int(version[1:])
-
-
-def _is_version_file(path: builtins.list[str]) -> bool:
-    return path[3] == BUNDLE_FILE and _VERSION.fullmatch(path[2]) is not None
 
 
 def _claim(time: datetime) -> bytes:

@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.evaluation.intervals import Estimate
-from tasks.models.manifest import BUNDLE_FILE, BundleManifest, read_manifest
+from tasks.models.manifest import BundleManifest
 from tasks.models.registry import Registry
 from tasks.pages.changes import VersionFacts, changes_between
 from tasks.pages.content import History
+from tasks.stores.layout import CATALOGUE_ROWS, catalogue_path
 from tasks.stores.workspace import Workspace
 
 _FIGURES = ("recall", "specificity", "auc")
@@ -18,22 +19,18 @@ _FIGURES = ("recall", "specificity", "auc")
 
 def history(workspace: Workspace, name: str, version: str, table: CatalogueTable) -> History | None:
     """What changed since the last version that was published before this one; None for the first."""
-    versions = Registry(workspace).versions(name)
+    registry = Registry(workspace)
+    versions = registry.versions(name)
     place = versions.index(version)
     if place == 0:
         return None
     before = versions[place - 1]
-    old, new = (_manifest(workspace, name, number) for number in (before, version))
+    old, new = (registry.read(name, number) for number in (before, version))
     return History(
         version=before,
         created=f"{old.created:%Y-%m-%d}",
         changes=changes_between(_facts(old, _labels_of(workspace, old)), _facts(new, _labels(table.frame))),
     )
-
-
-def _manifest(workspace: Workspace, name: str, version: str) -> BundleManifest:
-    path = f"models/{name}/{version}/{BUNDLE_FILE}"
-    return read_manifest(workspace.read(path), path)
 
 
 def _facts(manifest: BundleManifest, labels: dict[str, str] | None) -> VersionFacts:
@@ -58,7 +55,7 @@ def _facts(manifest: BundleManifest, labels: dict[str, str] | None) -> VersionFa
 
 
 def _labels_of(workspace: Workspace, manifest: BundleManifest) -> dict[str, str] | None:
-    path = f"datasets/{manifest.name}/{manifest.dataset_digest[:16]}/catalogue.parquet"
+    path = catalogue_path(manifest.name, manifest.dataset_digest, CATALOGUE_ROWS)
     if not workspace.exists(path):
         return None
     return _labels(pd.read_parquet(io.BytesIO(workspace.read(path)), columns=["sha256", "label"]))

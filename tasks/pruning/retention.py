@@ -1,25 +1,33 @@
 """What of a workspace is still needed: a pure rule over its listing and what its documents say.
 
 Removed is only what this module knows and can tell to be unneeded. Everything else stays: labels, the endpoint's
-log, the newest fold ledger, numbers of versions, whatever another program put there.
+log, the newest fold ledger, the scale that copies are told by, numbers of versions, whatever another program put there.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from pydantic import Field
 
+from tasks.models.registry import manifest_path
 from tasks.record import Frozen
 from tasks.stores.files import Blob
-from tasks.stores.layout import KINDS, Kind, place_of, run_of_use, turn
+from tasks.stores.layout import (
+    KINDS,
+    ROWS_DIGITS,
+    RUN_FILE,
+    Kind,
+    is_bulky,
+    is_catalogue_table,
+    place_of,
+    run_of_use,
+    turn,
+)
 
 DOCUMENT_VERSIONS: Final = 10
 """Newest versions of an alias document or a fold ledger that stay; readers take the newest alone."""
-
-_HEAVY: Final = re.compile(r"runs/[^/]+/(?:bundle/.+|.+\.safetensors)")
-"""What of a run stands in the registry too, or can be had again by training."""
 
 
 class Item(Frozen):
@@ -85,8 +93,9 @@ def plan_pruning(
     - Runs: the last `keep` whole, with every file that they took from earlier runs; the run of a kept version
       keeps its report, figures and predictions.
     - Stage results of kept runs; catalogues of kept runs and versions; the last `keep` listings.
-    - Decoded images that a kept run uses and a kept catalogue names; embeddings of what a catalogue or a fold
-      ledger names (late copies of vanished images are found by them).
+    - Decoded images that a kept run uses and a kept catalogue names; embeddings and inspections of what a
+      catalogue or a fold ledger names (late copies of vanished images are found by them).
+    - The last `keep` sets of pairs of copies, by rule, and choices of searches: the next run begins with the newest.
     - Anything written within `min_age_seconds`, or at an unknown time: a run may be at work on it.
     """
     return _Pruning(facts, name, keep, now_seconds - min_age_seconds).plan()
@@ -116,10 +125,13 @@ class _Pruning:
         versions = self._versions(runs)
         self._runs(runs, versions)
         self._catalogues(versions, runs)
-        self._newest("listings", self._keep)
+        self._newest("listings", self._keep, self._modified)
+        self._newest("copy pairs", self._keep, self._modified)
+        self._newest("search choices", self._keep)
         self._newest("fold ledger", DOCUMENT_VERSIONS)
         self._newest("aliases", DOCUMENT_VERSIONS)
-        self._shards(runs)
+        self._notices()
+        self._by_content(runs)
         self._entries(runs)  # last, since it asks what is gone; they are deleted first
         for key in self._of("leftovers"):
             self._settle(key, None if key not in self._young else "a writer may be at work on it")
@@ -157,7 +169,7 @@ class _Pruning:
             run: needs
             for run, needs in self._facts.runs.items()
             if run in self._last_runs
-            or ("runs", f"runs/{run}") in self._young
+            or ("runs", RUN_FILE.folder(run=run)) in self._young
             or not self._concerns(needs.name)
         }
 
@@ -191,7 +203,7 @@ class _Pruning:
 
     def _runs(self, whole: Mapping[str, RunNeeds], versions: set[tuple[str, str]]) -> None:
         needed = _all_files(whole)
-        bundles = {f"models/{model}/{version}/bundle.json" for model, version in versions}
+        bundles = {manifest_path(model, version) for model, version in versions}
         for key in self._of("runs"):
             run = self._named[key][1]
             if run not in self._facts.runs:
@@ -209,7 +221,7 @@ class _Pruning:
         staying = {
             blob.path
             for blob in blobs
-            if blob.path in needed or (made_a_kept_version and not _HEAVY.fullmatch(blob.path))
+            if blob.path in needed or (made_a_kept_version and not is_bulky(blob.path))
         }
         if staying:  # as long as something is left, the run goes on telling whose it is
             staying |= {blob.path for blob in blobs if run_of_use(blob.path)}
@@ -237,7 +249,8 @@ class _Pruning:
 
     def _catalogues(self, versions: set[tuple[str, str]], runs: Mapping[str, RunNeeds]) -> None:
         digests = {
-            (model, self._facts.versions.get((model, version), "")[:16]) for model, version in versions
+            (model, self._facts.versions.get((model, version), "")[:ROWS_DIGITS])
+            for model, version in versions
         }
         needed = _all_files(runs)
         for key in self._of("catalogues"):
@@ -252,16 +265,18 @@ class _Pruning:
                 reason = "new"
             self._settle(key, reason)
 
-    def _newest(self, kind: Kind, count: int) -> None:
-        """Keep the newest of each data set: by number where the name is one, else by time."""
+    def _modified(self, key: tuple[Kind, str]) -> float:
+        return self._items[key][0].modified_seconds or 0.0
+
+    def _newest(
+        self, kind: Kind, count: int, age: Callable[[tuple[Kind, str]], float | str] = itemgetter(1)
+    ) -> None:
+        """Keep the newest of each data set: by their names, which are numbers or begin with a time, or by `age`."""
         found: dict[str, list[tuple[Kind, str]]] = {}
         for key in self._of(kind):
             found.setdefault(self._named[key][0], []).append(key)
         for name, keys in found.items():
-            if kind == "listings":
-                keys.sort(key=lambda key: self._items[key][0].modified_seconds or 0.0)
-            else:
-                keys.sort(key=lambda key: int(re.sub(r"\D", "", key[1].rpartition("/")[2])))
+            keys.sort(key=age)
             for place, key in enumerate(keys, 1):
                 reason = None
                 if not self._concerns(name):
@@ -272,13 +287,19 @@ class _Pruning:
                     reason = "new"
                 self._settle(key, reason, "newer ones stand in its place")
 
-    def _shards(self, runs: Mapping[str, RunNeeds]) -> None:
+    def _notices(self) -> None:
+        for key in self._of("notices"):
+            known = self._concerns(self._named[key][0])
+            reason = self._new(key) if known else "of another data set"
+            self._settle(key, reason, "only a retry of its run would ask for it")
+
+    def _by_content(self, runs: Mapping[str, RunNeeds]) -> None:
         folders = frozenset().union(*(needs.image_folders for needs in runs.values()))
         catalogues = [
             blob.path
             for key in self._of("catalogues")
             for blob in self._items[key]
-            if blob.path.endswith("/catalogue.parquet") and blob.path not in self._gone
+            if is_catalogue_table(blob.path) and blob.path not in self._gone
         ]
         named: set[str] = set()
         for path in catalogues:
@@ -290,7 +311,7 @@ class _Pruning:
                 self._facts.contents(path) & named for path in lists
             )
             self._settle(key, "images of a kept catalogue" if used else self._new(key))
-        for key in self._of("embeddings"):
+        for key in (*self._of("embeddings"), *self._of("inspections")):
             used = bool(self._facts.contents(key[1]) & (named | self._facts.remembered))
             self._settle(key, "images of a catalogue or a fold ledger" if used else self._new(key))
 

@@ -18,7 +18,8 @@ Kind = Literal[
     "notices",
     "listings",
     "fold ledger",
-    "copies",
+    "feature scale",
+    "copy pairs",
     "catalogues",
     "image cache",
     "embeddings",
@@ -31,8 +32,16 @@ Kind = Literal[
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """In the order in which a pruning removes them: first what leads to the others."""
 
+ROWS_DIGITS: Final = 16
+"""So many digits of the digest of a catalogue's rows name its folder."""
+
 _FIELD: Final = re.compile(r"\{(\w+)\}")
-_SHAPES: Final = {"file": ".+", "version": r"v[1-9]\d*", "rows": "[0-9a-f]{16}", "number": r"\d+"}
+_SHAPES: Final = {
+    "file": ".+",
+    "version": r"v[1-9]\d*",
+    "rows": f"[0-9a-f]{{{ROWS_DIGITS}}}",
+    "number": r"\d+",
+}
 """What a field of a path looks like, where it is not just a name."""
 
 
@@ -121,8 +130,10 @@ LISTING: Final = PathKind("listings", "datasets/{name}/listings/{digest}.parquet
 """The images of a store at one moment."""
 FOLD_LEDGER: Final = PathKind("fold ledger", "datasets/{name}/folds/{number}.json")
 """Which fold each content has for ever."""
-COPIES: Final = PathKind("copies", "datasets/{name}/copies/{file}")
-"""The feature scale of a data set and its pairs of copies, so that only what is new is compared."""
+FEATURE_SCALE: Final = PathKind("feature scale", "datasets/{name}/copies/scale-{digest}.npz")
+"""How alike unrelated images of a data set are; made once, since copies are told by it."""
+COPY_PAIRS: Final = PathKind("copy pairs", "datasets/{name}/copies/pairs-{digest}.npz")
+"""The pairs of copies that a rule found, so that only what is new is compared."""
 CATALOGUE_FILE: Final = PathKind(
     "catalogues", "datasets/{name}/{rows}/{file}", item="datasets/{name}/{rows}", part="{rows}"
 )
@@ -140,8 +151,12 @@ EMBEDDINGS: Final = PathKind("embeddings", "cache/embeddings/{features}/{digest}
 INSPECTIONS: Final = PathKind("inspections", "cache/inspections/{limits}/{digest}.parquet")
 """What was found by looking at a content."""
 
-LABELS: Final = PathKind("labels", "labels/{name}/{file}", item="labels/{name}")
-"""Decisions of people, the queue, and the state of the labelling."""
+LABEL_DECISIONS: Final = PathKind("labels", "labels/{name}/{digest}.jsonl", item="labels/{name}")
+"""What people said of images, as it came in."""
+LABEL_QUEUE: Final = PathKind("labels", "labels/{name}/queue.parquet", item="labels/{name}")
+"""What is to be asked next."""
+LABELLING: Final = PathKind("labels", "labels/{name}/project/{number}.json", item="labels/{name}")
+"""The state of a labelling."""
 ENDPOINT_LOG: Final = PathKind(
     "endpoint log", "endpoint-log/{name}/{date}/{hour}.parquet", item="endpoint-log/{name}"
 )
@@ -151,8 +166,9 @@ LEFTOVER: Final = PathKind("leftovers", ".tmp/{write}")
 
 PATH_KINDS: Final = (
     *(STAGE_RESULT, STAGE_USE, NODE_FILE, RUN_FILE, SEARCH_CHOICES, NOTICE),
-    *(ALIASES, VERSION_CLAIM, VERSION_FILE, LISTING, FOLD_LEDGER, COPIES, CATALOGUE_FILE),
-    *(IMAGE_SHARD, EMBEDDINGS, INSPECTIONS, LABELS, ENDPOINT_LOG, LEFTOVER),
+    *(ALIASES, VERSION_CLAIM, VERSION_FILE, LISTING, FOLD_LEDGER, FEATURE_SCALE, COPY_PAIRS, CATALOGUE_FILE),
+    *(IMAGE_SHARD, EMBEDDINGS, INSPECTIONS),
+    *(LABEL_DECISIONS, LABEL_QUEUE, LABELLING, ENDPOINT_LOG, LEFTOVER),
 )
 """All of them, the narrower before the wider."""
 
@@ -161,6 +177,21 @@ def place_of(path: str) -> Place:
     """What a file is."""
     places = (kind.place(path) for kind in PATH_KINDS)
     return next((place for place in places if place is not None), Place("other"))
+
+
+CATALOGUE_ROWS: Final = "catalogue.parquet"
+"""The file of a catalogue that has a row an image; another catalogue of the same rows may stand beside it."""
+
+
+def catalogue_path(name: str, digest_of_rows: str, file: str) -> str:
+    """The path of a file of a catalogue."""
+    return CATALOGUE_FILE.path(name=name, rows=digest_of_rows[:ROWS_DIGITS], file=file)
+
+
+def is_catalogue_table(path: str) -> bool:
+    """Whether a file has a row for each image of a catalogue."""
+    fields = CATALOGUE_FILE.fields(path)
+    return fields is not None and re.fullmatch(r"catalogue(-[0-9a-f]+)?\.parquet", fields["file"]) is not None
 
 
 def run_folder(run: str, node: str | None) -> str:
@@ -172,6 +203,14 @@ def run_of_use(path: str) -> str | None:
     """The run whose use of a stage a file tells, if it is such a file."""
     fields = STAGE_USE.fields(path)
     return fields["run"] if fields else None
+
+
+def is_bulky(path: str) -> bool:
+    """Whether a file of a run stands in the registry too, or can be had again by training."""
+    fields = NODE_FILE.fields(path) or RUN_FILE.fields(path)
+    return fields is not None and (
+        fields["file"].startswith("bundle/") or fields["file"].endswith(".safetensors")
+    )
 
 
 def turn(path: str) -> int:

@@ -21,6 +21,7 @@ from tasks.copies.feature_scale import ContentFeatures
 from tasks.errors import WorkspaceError
 from tasks.images.decode import decoded, prepare
 from tasks.images.settings import DecodeLimits, Preprocessing
+from tasks.stores.layout import EMBEDDINGS
 from tasks.stores.workspace import Workspace
 from tasks.training.activations import Images
 from tasks.training.backbones import BackboneName
@@ -152,7 +153,7 @@ class EmbeddingStore:
 
     def __init__(self, workspace: Workspace, made: str) -> None:
         self.version = hashlib.sha256(made.encode()).hexdigest()[:32]
-        self._workspace, self._folder = workspace, f"cache/embeddings/{self.version}"
+        self._workspace, self._folder = workspace, EMBEDDINGS.folder(features=self.version)
 
     def columns(self, name: str) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
         """Digests of each file, and the bytes of one column, uint8 (n, bytes a row)."""
@@ -200,7 +201,7 @@ class EmbeddingStore:
         data = io.BytesIO()
         pq.write_table(table, data, use_dictionary=False)
         name = hashlib.sha256("".join(sha256s).encode()).hexdigest()[:32]
-        self._workspace.write(f"{self._folder}/{name}.parquet", data.getvalue())
+        self._workspace.write(EMBEDDINGS.path(features=self.version, digest=name), data.getvalue())
 
 
 def _fixed(rows: NDArray[np.generic]) -> pa.Array:

@@ -146,7 +146,7 @@ def test_what_had_no_features_is_compared_when_it_has(contents: Contents) -> Non
 def test_from_200_contents_on_the_scale_is_kept_and_pairs_do_not_drift(
     tmp_path: Path, contents: Contents
 ) -> None:
-    store = CopyStore(Workspace(str(tmp_path)), "datasets/a/copies")
+    store = CopyStore(Workspace(str(tmp_path)), "a")
     store.find(contents.contents, contents.known(), RULE)
     assert not list(tmp_path.rglob("*.npz"))
     for seed in range(40, 210):

@@ -105,14 +105,14 @@ def test_a_file_that_was_overwritten_is_not_read(run: Run) -> None:
 
 def test_the_last_run_is_the_newest_of_that_data_set(run: Run) -> None:
     workspace = run.open_workspace()
-    assert file_of_last_run(workspace, "tested", "say", "/word.txt") is None
+    assert file_of_last_run(workspace, "tested", "say", "file") is None
     older = say(run, "older")
     newer = say(run.model_copy(update={"id": "20270102-000000-b"}).at("node"), "newer")
     say(run.model_copy(update={"id": "20270103-000000-c", "name": "other"}), "newest")
-    assert file_of_last_run(workspace, "tested", "say", "/word.txt") == newer.file
-    assert file_of_last_run(workspace, "tested", "say", "/absent.txt") is None
+    assert file_of_last_run(workspace, "tested", "say", "file") == newer.file
+    assert file_of_last_run(workspace, "tested", "say", "absent") is None
     workspace.delete(newer.file.path)
-    assert file_of_last_run(workspace, "tested", "say", "/word.txt") == older.file
+    assert file_of_last_run(workspace, "tested", "say", "file") == older.file
 
 
 def test_what_cannot_be_read_is_no_result(run: Run) -> None:

@@ -172,13 +172,15 @@ def test_the_run_of_a_kept_version_keeps_its_report_and_figures() -> None:
     assert "models/brain/v2/bundle.json" in removed
 
 
-def test_documents_listings_shards_embeddings_and_leftovers() -> None:
+def test_documents_listings_shards_embeddings_inspections_and_leftovers() -> None:
     held = {
         "datasets/brain/0000000000000001/catalogue.parquet": {"a"},
         "cache/images/k/shard-1.json": {"a", "z"},
         "cache/images/k/shard-2.json": {"z"},
         "cache/embeddings/e/1.parquet": {"remembered"},
         "cache/embeddings/e/2.parquet": {"z"},
+        "cache/inspections/i/1.parquet": {"a", "z"},
+        "cache/inspections/i/2.parquet": {"z"},
     }
     ledgers = [f"datasets/brain/folds/{n:08d}.json" for n in range(1, 14)]
     files = old(*held, *ledgers, "cache/images/k/shard-1.npy", "cache/images/k/shard-2.npy")
@@ -197,8 +199,33 @@ def test_documents_listings_shards_embeddings_and_leftovers() -> None:
         "cache/images/k/shard-2.npy",
         "cache/images/k/shard-3.npy",
         "cache/embeddings/e/2.parquet",
+        "cache/inspections/i/2.parquet",
         ".tmp/left",
         "models/brain/v7/model.onnx",
     }
     shard = next(item for item in planned.removed if item.item.endswith("shard-2"))
     assert shard.paths[0].endswith(".json"), "the list goes first, so that nobody reads a shard that is going"
+
+
+def test_what_only_the_next_run_begins_with_and_what_a_retry_asks_for() -> None:
+    pairs = [f"datasets/brain/copies/pairs-{digest}.npz" for digest in "cab"]  # in the order of their age
+    files = [blob for place, path in enumerate(pairs) for blob in old(path, days=100 - place)]
+    searches = [f"searches/{name}/202{year}0101-000000-a.json" for name in NAMES for year in range(3)]
+    stays = ["datasets/brain/copies/scale-1.npz", "models/brain/claims/v1.json"]
+    notices = [f"notices/{name}/flow-run/refused.json" for name in NAMES]
+    files += old(*searches, *stays, *notices) + old("notices/brain/now/refused.json", days=0.1)
+    facts = WorkspaceFacts(files, contents({}))
+    assert gone(plan(facts, keep=2)) == {pairs[0], searches[0], searches[3], *notices}
+    assert gone(plan(facts, keep=1, name="brain")) == {*pairs[:2], *searches[:2], notices[0]}
+
+
+def test_a_node_of_an_old_run_keeps_figures_and_loses_what_stands_in_the_registry() -> None:
+    bundle = "models/brain/v1/bundle.json"
+    heavy = {"runs/1/nodes/a/bundle/model.onnx", "runs/1/nodes/a/members/0.safetensors"}
+    files = old(*heavy, "runs/1/nodes/a/predictions.parquet", "runs/1/stages/x.json", bundle)
+    files += old("runs/2/stages/x.json")
+    runs = {"1": RunNeeds("brain", frozenset({bundle})), "2": RunNeeds("brain")}
+    facts = WorkspaceFacts(
+        files, contents({}), runs, {}, {("brain", "v1"): ""}, {("brain", "v1"): "champion"}
+    )
+    assert gone(plan(facts, keep=1)) == heavy

@@ -55,7 +55,7 @@ def test_every_kind_but_the_unknown_has_a_path() -> None:
         ("runs/r/nodes/n/bundle/model.onnx", Place("runs", "runs/r", "", "r")),
         ("runs/r/stages/search-1.json", Place("runs", "runs/r", "", "r")),
         ("models/m/claims/v1.json", Place("version claims", "models/m/claims/v1.json", "m")),
-        ("datasets/d/copies/scale-1.npz", Place("copies", "datasets/d/copies/scale-1.npz", "d")),
+        ("datasets/d/copies/scale-1.npz", Place("feature scale", "datasets/d/copies/scale-1.npz", "d")),
         ("datasets/d/0123456789abcdef/audit.json", Place("catalogues", "datasets/d/0123456789abcdef", "d")),
         ("somebody/else's.txt", Place("other")),
     ],

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from deployments.endpoint.log_shipping import SCHEMA
 from tasks.data.settings import ImagesSource
 from tasks.demo.data_set import DemoSummary
 from tasks.engine.kept import KeptResult, StageUse, keep_result, result_path, tell_use
@@ -24,6 +23,7 @@ from tasks.ingest import ingest
 from tasks.label_begin import begin_labelling
 from tasks.label_choose import TaskQueue, choose_tasks, read_queue
 from tasks.labelling.settings import LabellingSettings
+from tasks.models.endpoint_log import SCHEMA
 
 SETTINGS = LabellingSettings(assist=False)
 
