@@ -5,20 +5,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pytest
-from cyclopts import App
+from support.command_line import options as options_of_commands
+from support.repository import REPOSITORY
 
-from deployments.__main__ import app as deploy_app
 from deployments.data_set_file import DataSetFile
-from deployments.endpoint.__main__ import app as serve_app
 from deployments.machine.settings import MachineSettings, Ports
-from flows.command_line.app import FORWARDED, app
 from tasks.options.hints import forms_in
 from tasks.record import Frozen
 
-REPOSITORY = Path(__file__).parents[1]
 FORMS: tuple[type[Frozen], ...] = (DataSetFile, MachineSettings)
 """What a person can fill in: a data set's file, which has the forms of all flows, and a machine's."""
 
@@ -76,26 +72,9 @@ def texts(value: ast.expr) -> Iterator[str]:
 
 
 @cache
-def commands() -> dict[str, App]:
-    """All commands by what a person types after `lightbox`."""
-    found = {"serve": serve_app, "deploy": deploy_app}
-    for name in app:
-        if not name.startswith("-") and name not in FORWARDED:
-            found[name] = app[name]
-            found |= {f"{name} {inner}": app[name][inner] for inner in app[name] if not inner.startswith("-")}
-    return found
-
-
-@cache
 def options() -> set[str]:
-    """All options of all commands, also those that say no."""
-    return {"--help"} | {
-        name
-        for command in commands().values()
-        if command.default_command is not None
-        for argument in command.assemble_argument_collection()
-        for name in (*argument.names, *argument.negatives)
-    }
+    """All options of all commands."""
+    return set().union(*options_of_commands().values())
 
 
 @cache
@@ -136,7 +115,9 @@ def test_a_cure_can_be_followed(cure: Cure) -> None:
             f"{field}: by which option?"
         )
     for pair in COMMAND.findall(said):
-        words = (pair[0] or pair[1]).split()
-        assert words[0] in commands()
-        inner = [name for name in commands() if name.startswith(f"{words[0]} ")]
-        assert not inner or " ".join(words) in commands()
+        words = tuple((pair[0] or pair[1]).split())
+        assert words[:1] in options_of_commands()
+        group = [
+            command for command in options_of_commands() if command[:1] == words[:1] and len(command) > 1
+        ]
+        assert not group or words in group

@@ -1,53 +1,21 @@
 """What README and docs name exists: commands, options, settings, make targets, files; and nothing goes unsaid."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import yaml
-from cyclopts import App
 from pydantic import BaseModel
+from support.command_line import Command, options
 from support.pages import PAGES, blocks, commands, headings, links, spans
 from support.repository import REPOSITORY
 
-import deployments.__main__
-import deployments.endpoint.__main__
 from deployments.data_set_file import DataSetFile
-from flows.command_line.app import app
 from tasks.automl.settings import SearchSpace
 from tasks.training.recipes import FineTune
 
-Command = tuple[str, ...]
-ELSEWHERE: dict[Command, App] = {
-    ("serve",): deployments.endpoint.__main__.app,
-    ("deploy",): deployments.__main__.app,
-}
-"""Commands that are programs of their own, with options that `lightbox` hands on unread."""
 of_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
-
-
-def walk(of: App, before: Command = ()) -> Iterator[tuple[Command, App]]:
-    """Every command of a program, with those below it."""
-    for name in of:
-        if not name.startswith("-"):
-            command = (*before, name)
-            yield command, of[name]
-            yield from walk(of[name], command)
-
-
-def options_of(of: App) -> set[str]:
-    """What a command takes after `--`."""
-    if of.default_command is None:
-        return set()
-    return {name for one in of.assemble_argument_collection() for name in (*one.names, *one.negatives)}
-
-
-@pytest.fixture(scope="module")
-def options() -> dict[Command, set[str]]:
-    """The options of each command of `lightbox`."""
-    return {command: options_of(ELSEWHERE.get(command, of)) | {"--help"} for command, of in walk(app)}
 
 
 @pytest.fixture(scope="module")
@@ -60,25 +28,27 @@ def source() -> str:
     return "\n".join([*texts, (REPOSITORY / "pyproject.toml").read_text()])
 
 
-def command_named(words: list[str], options: dict[Command, set[str]]) -> tuple[Command, list[str]]:
+def command_named(words: list[str]) -> tuple[Command, list[str]]:
     """The command that a line begins with, and the words after it."""
-    known = max((words[:n] for n in range(3) if tuple(words[:n]) in options), key=len, default=[])
+    known = max((words[:n] for n in range(3) if tuple(words[:n]) in options()), key=len, default=[])
     return tuple(known), words[len(known) :]
 
 
 @of_page
-def test_every_command_and_option_exists(page: Path, options: dict[Command, set[str]]) -> None:
-    anywhere = set().union(*options.values())
+def test_every_command_and_option_exists(page: Path) -> None:
+    anywhere = set().union(*options().values())
     for program, *words in commands(page):
         if program == "lightbox" and words:
-            command, rest = command_named(words, options)
-            group = {known[1] for known in options if len(known) == 2 and known[:1] == command}
+            command, rest = command_named(words)
+            group = {known[1] for known in options() if len(known) == 2 and known[:1] == command}
             if group:  # `lightbox models list, show, promote, rollback`
                 assert {word.strip(",") for word in rest} <= group, f"lightbox {' '.join(words)}"
                 continue
             assert command or words[0] == "...", f"lightbox {' '.join(words)}"
             for word in rest:
-                assert not word.startswith("--") or word in options[command], f"{word} of lightbox {command}"
+                assert not word.startswith("--") or word in options()[command], (
+                    f"{word} of lightbox {command}"
+                )
         elif program.startswith("--"):
             assert program in anywhere, program
         elif (script := REPOSITORY / "benchmarks" / program.rpartition("/")[2]).suffix == ".py":
@@ -86,7 +56,7 @@ def test_every_command_and_option_exists(page: Path, options: dict[Command, set[
                 assert f'"{word}"' in script.read_text(), f"{word} of {program}"
 
 
-def test_every_command_is_told_of(options: dict[Command, set[str]]) -> None:
+def test_every_command_is_told_of() -> None:
     """By name in the README's table, together with the others of its group or alone."""
     readme = (REPOSITORY / "README.md").read_text()
     told = {
@@ -95,7 +65,7 @@ def test_every_command_is_told_of(options: dict[Command, set[str]]) -> None:
         for word in words.split()
     }
     told |= {(name, None) for name in re.findall(r"^\| `lightbox (\w+)", readme, re.MULTILINE)}
-    assert {(command[0], command[1] if len(command) > 1 else None) for command in options} <= told
+    assert {(command[0], command[1] if len(command) > 1 else None) for command in options()} <= told
 
 
 @of_page

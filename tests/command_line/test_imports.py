@@ -3,11 +3,10 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from support.repository import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[3]
 COMPUTING = {
     "torch",
     "torchvision",
