@@ -28,6 +28,7 @@ from uuid import uuid4
 from deployments.endpoint.champion import stand_back
 from deployments.endpoint.measures import Measures
 from deployments.endpoint.settings import LogSettings
+from tasks.stores.permissions import make_private
 
 SHIP_RETRY_SECONDS: Final = 60.0
 SHIP_TIMEOUT_SECONDS: Final = 600.0
@@ -141,7 +142,7 @@ class PredictionLog:
             self._measures.log_rows.labels("dropped").inc()
             return
         if self._file is None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._folder)
             self._file, self._path = self._opened()
         self._file.write(line)
         self._used += len(line)

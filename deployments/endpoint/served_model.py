@@ -24,13 +24,13 @@ from tasks.images.memory import SHARED, MemoryBudget
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.inference import probabilities
 from tasks.models.manifest import BUNDLE_FILE, GRAPH_FILE, WEIGHTS_FILE, BundleManifest, read_manifest
+from tasks.stores.permissions import make_private
 from tasks.stores.workspace import Workspace
 
 _GATHER_SECONDS: Final = 0.002
 _MOST_TOGETHER: Final = 16
 _KEPT_COPIES: Final = 2
 """Copies kept beside those that are served: what a rollback may return to."""
-
 
 
 class ServedModel:
@@ -180,7 +180,7 @@ def copy_version(workspace: Workspace, rel: str, cache: Path, version: str) -> P
         return folder
     temporary = cache / f".{uuid4().hex}.tmp"
     try:
-        temporary.mkdir(mode=0o700, parents=True)
+        make_private(temporary)
         for name in _needed(manifest):
             content = workspace.read(f"{rel}/{name}")
             if hashlib.sha256(content).hexdigest() != manifest.files[name]:
