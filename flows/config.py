@@ -10,6 +10,7 @@ from pydantic import Field
 from tasks.automl.settings import SearchSettings
 from tasks.errors import ConfigError
 from tasks.record import Frozen
+from tasks.stores.urls import StoreUrl
 from tasks.training.backbones import BACKBONES, BackboneName
 from tasks.training.recipes import (
     PRESETS,
@@ -30,7 +31,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 class WorkspaceLocation(Frozen):
     """Where Lightbox keeps what it makes."""
 
-    url: str = Field(min_length=1, description="fsspec URL or folder that Lightbox owns.")
+    url: StoreUrl = Field(min_length=1, description="fsspec URL or folder that Lightbox owns.")
     block: str | None = Field(
         default=None, description="Name of a Lightbox Datastore block with the secrets for this URL."
     )

@@ -21,14 +21,32 @@ LightboxError
     └── LabelStudioUnavailable   the labelling server does not answer, or refuses the token
 """
 
+import re
+from typing import Final
+
+_SECRET: Final = re.compile(
+    r"(?i)\b(AccountKey|SharedAccessSignature|sig|signature|x-amz-[a-z-]+|(?:access_)?token|api_?key|password|secret)"
+    r"=([^;&\s'\"]+)"
+)
+_PASSWORD_IN_URL: Final = re.compile(r"://[^/@\s]*:[^/@\s]*@")
+
+
+def secrets_in(text: str) -> tuple[str, ...]:
+    """Values in a text that are named as secrets are, such as `sig=...`."""
+    return tuple(match.group(2) for match in _SECRET.finditer(text))
+
+
+def scrubbed(text: str) -> str:
+    """The text with whatever looks like a secret replaced by ***."""
+    return _PASSWORD_IN_URL.sub("://***@", _SECRET.sub(r"\1=***", text))
+
 
 class LightboxError(Exception):
-    """An expected failure: shown as one message with its cure, exit code 2, no traceback."""
+    """An expected failure: shown as one message with its cure, exit code 2, no traceback, and without secrets."""
 
     def __init__(self, message: str, *, cure: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.cure = cure
+        self.message, self.cure = scrubbed(message), scrubbed(cure)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n  cure: {self.cure}"

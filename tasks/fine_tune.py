@@ -16,6 +16,7 @@ from tasks.engine.stage import progress, stage
 from tasks.images.settings import Preprocessing
 from tasks.prepare import ImageCache, open_images
 from tasks.record import FileReference, Record
+from tasks.stores.permissions import make_private
 from tasks.training.activations import ActivationCache
 from tasks.training.loop import EpochRow
 from tasks.training.member import fit_member
@@ -145,7 +146,7 @@ def _trained(
 ) -> TrainedNetwork:
     name = "refit" if index is None else f"member-{index}"
     checkpoints = run.checkpoints / name
-    checkpoints.mkdir(parents=True, exist_ok=True)
+    make_private(checkpoints)
     member = fit_member(
         view,
         open_images(run, pixels),

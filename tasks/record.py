@@ -8,9 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Frozen(BaseModel):
-    """What every form and every record is: it does not change, and knows no other fields than its own."""
+    """What every form and every record is: it does not change, and knows no other fields than its own.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    What was given stands in no error's text: it may be a secret that somebody put into the wrong field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class FileReference(Frozen):

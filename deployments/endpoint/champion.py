@@ -14,7 +14,14 @@ from uuid import uuid4
 import onnxruntime
 
 from deployments.endpoint.measures import Measures
-from deployments.endpoint.served_model import ServedModel, copy_version, local_version, open_copy, prune
+from deployments.endpoint.served_model import (
+    ServedModel,
+    copy_version,
+    local_version,
+    mark_used,
+    open_copy,
+    prune,
+)
 from deployments.endpoint.settings import ServeSettings
 from tasks.errors import LightboxError, RegistryError, WorkspaceError
 from tasks.images.memory import MemoryBudget
@@ -197,7 +204,9 @@ class Champion:
         try:
             temporary.write_text(json.dumps(kept))
             temporary.replace(self._cache / _LAST_GOOD)
-            prune(self._cache)
+            for version in kept.values():
+                mark_used(self._cache, version)
+            prune(self._cache, set(kept.values()))
         except OSError as error:
             logger.warning("the cache %s cannot be written: %s", self._cache, error.strerror)
 

@@ -3,10 +3,12 @@
 Nothing here waits for a disk or a network in a request's time. A thread appends the lines; when an hour is
 over a separate process (see `log_shipping`) turns its lines into Parquet, so that pyarrow is never loaded in
 the serving process. While the workspace is away the lines stay, up to a limit; above it rows are dropped and
-counted. What a killed process leaves behind is shipped by the next one.
+counted. What a killed process leaves behind is shipped by the next one: a file that is being written is locked, and
+the system gives the lock back however its process ends, also where containers number their processes alike.
 """
 
 import base64
+import fcntl
 import json
 import logging
 import os
@@ -16,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Full, Queue
@@ -25,6 +28,7 @@ from uuid import uuid4
 from deployments.endpoint.champion import stand_back
 from deployments.endpoint.measures import Measures
 from deployments.endpoint.settings import LogSettings
+from tasks.stores.permissions import make_private
 
 SHIP_RETRY_SECONDS: Final = 60.0
 SHIP_TIMEOUT_SECONDS: Final = 600.0
@@ -138,19 +142,27 @@ class PredictionLog:
             self._measures.log_rows.labels("dropped").inc()
             return
         if self._file is None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = self._folder / f"{self._hour}-{uuid4().hex[:12]}-{os.getpid()}{OPEN}"
-            self._file = os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
-            self._path = path
+            make_private(self._folder)
+            self._file, self._path = self._opened()
         self._file.write(line)
         self._used += len(line)
         self._measures.log_rows.labels("kept").inc()
 
+    def _opened(self) -> tuple[IO[bytes], Path]:
+        """A new file, locked by this process."""
+        while True:
+            path = self._folder / f"{self._hour}-{uuid4().hex}{OPEN}"
+            file = os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb")
+            if _is_locked(file) and path.exists():
+                return file, path
+            file.close()  # it was adopted before it was locked
+
     def _close_file(self) -> None:
         if self._file is not None:
+            self._file.flush()
+            self._path.rename(self._path.with_suffix(CLOSED))
             self._file.close()
             self._file = None
-            self._path.rename(self._path.with_suffix(CLOSED))
 
     def _ship_when_due(self) -> None:
         if time.monotonic() - self._shipped < SHIP_RETRY_SECONDS:
@@ -160,11 +172,11 @@ class PredictionLog:
         self._ship(SHIP_TIMEOUT_SECONDS)
 
     def _adopt(self) -> None:
-        """Close the files of processes that were killed."""
+        """Close the files of processes that were killed: nobody holds their locks."""
         for path in self._folder.glob(f"*{OPEN}"):
-            pid = int(path.stem.rpartition("-")[2])
-            if pid != os.getpid() and not _is_alive(pid):
-                path.rename(path.with_suffix(CLOSED))
+            with suppress(FileNotFoundError), path.open("rb") as file:
+                if _is_locked(file):
+                    path.rename(path.with_suffix(CLOSED))
 
     def _ship(self, timeout_seconds: float) -> None:
         if not any(self._folder.glob(f"*{CLOSED}")):
@@ -186,11 +198,10 @@ class PredictionLog:
             logger.warning("the prediction log stays on this machine for now: %s", reason)
 
 
-def _is_alive(pid: int) -> bool:
+def _is_locked(file: IO[bytes]) -> bool:
+    """Whether the lock of a file could be had; it is held until the file is closed."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except PermissionError:
-        return True
     return True

@@ -2,11 +2,12 @@
 
 import hashlib
 import io
+import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -23,11 +24,13 @@ from tasks.images.memory import SHARED, MemoryBudget
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.inference import probabilities
 from tasks.models.manifest import BUNDLE_FILE, GRAPH_FILE, WEIGHTS_FILE, BundleManifest, read_manifest
+from tasks.stores.permissions import make_private
 from tasks.stores.workspace import Workspace
 
 _GATHER_SECONDS: Final = 0.002
 _MOST_TOGETHER: Final = 16
-_KEPT_COPIES: Final = 3
+_KEPT_COPIES: Final = 2
+"""Copies kept beside those that are served: what a rollback may return to."""
 
 
 class ServedModel:
@@ -177,7 +180,7 @@ def copy_version(workspace: Workspace, rel: str, cache: Path, version: str) -> P
         return folder
     temporary = cache / f".{uuid4().hex}.tmp"
     try:
-        temporary.mkdir(mode=0o700, parents=True)
+        make_private(temporary)
         for name in _needed(manifest):
             content = workspace.read(f"{rel}/{name}")
             if hashlib.sha256(content).hexdigest() != manifest.files[name]:
@@ -210,13 +213,19 @@ def open_copy(folder: Path) -> Bundle:
     return load_bundle(folder, threads=1, precision="accepted")
 
 
-def prune(cache: Path) -> None:
-    """Remove all but the newest copies."""
+def mark_used(cache: Path, version: str) -> None:
+    """Note that a copy is served from now on."""
+    with suppress(FileNotFoundError):  # another worker puts the same copy in place at this moment
+        os.utime(cache / version)
+
+
+def prune(cache: Path, served: Collection[str]) -> None:
+    """Remove all copies but those that are served and, of the others, the last that were."""
     copies = sorted(
         (
             path
             for path in cache.iterdir()
-            if (path / BUNDLE_FILE).is_file() and not path.name.startswith(".")
+            if (path / BUNDLE_FILE).is_file() and not path.name.startswith(".") and path.name not in served
         ),
         key=lambda path: path.stat().st_mtime,
     )

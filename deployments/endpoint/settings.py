@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tasks.images.settings import WORST_BYTES
 from tasks.models.manifest import ModelName
 from tasks.record import Frozen
+from tasks.stores.urls import StoreUrl
 
 OWN_MIB: Final = 768
 """Memory of a worker beside bodies and decoding: the program, two versions of a model, copies of what is parsed."""
@@ -81,7 +82,7 @@ class LogSettings(Frozen):
 class ServeSettings(Frozen):
     """Everything `serve` needs."""
 
-    workspace: str = Field(min_length=1, description="Folder or fsspec URL of the workspace.")
+    workspace: StoreUrl = Field(min_length=1, description="Folder or fsspec URL of the workspace.")
     name: ModelName = Field(description="The model's name in the registry; its champion is served.")
     host: str = Field(
         default="127.0.0.1",

@@ -7,6 +7,7 @@ from pydantic import Field
 from tasks.copies.settings import NearCopyRule
 from tasks.images.settings import DecodeLimits
 from tasks.record import Frozen
+from tasks.stores.urls import StoreUrl
 
 Protocol = Literal["cross_validation", "holdout", "given_split"]
 """How images are kept apart for evaluation."""
@@ -22,7 +23,7 @@ ABSURD_GROUP: Final = 200
 class ImagesSource(Frozen):
     """Where the images and their labels are."""
 
-    url: str = Field(
+    url: StoreUrl = Field(
         min_length=1,
         title="Images",
         description="fsspec URL or folder: az://container/folder, s3://..., gs://..., /data/scans.",
@@ -30,7 +31,7 @@ class ImagesSource(Frozen):
     block: str | None = Field(
         default=None, description="Name of a Lightbox Datastore block with the secrets for this URL."
     )
-    manifest: str | None = Field(
+    manifest: StoreUrl | None = Field(
         default=None,
         description="URL or path of a CSV, Parquet or JSON-lines table with the columns path, label and "
         "optionally group, split (or any name ending so) and sha256, which is verified. Left out, each folder is "

@@ -1,6 +1,7 @@
 """One run of a flow: what every stage needs to know beside its own inputs."""
 
 import hashlib
+import logging
 import secrets
 from datetime import UTC, datetime
 from functools import cache
@@ -13,10 +14,13 @@ from tasks.record import FileReference, Frozen
 from tasks.stores.disk import temporary_folder, told_when_full
 from tasks.stores.fetch import default_cache_root
 from tasks.stores.layout import run_folder
+from tasks.stores.permissions import open_to_others
 from tasks.stores.workspace import Workspace
 
 NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)*$", max_length=64)]
 """A node of a pipeline, as people name it: it stands in paths and in Prefect's tags."""
+
+logger = logging.getLogger("lightbox")
 
 
 class Run(Frozen):
@@ -91,6 +95,9 @@ def open_run(workspace: str, block: str | None, name: str, *, force: bool = Fals
     run = Run(id=new_run_id(), name=name, workspace=workspace, workspace_block=block, force=force)
     with told_when_full(run.places):
         run.open_workspace().check_writable()
+    for purpose, folder in run.places.items():
+        if purpose != "temporary files" and open_to_others(folder):
+            logger.warning("every user of this machine may look into %s: chmod o= %s", purpose, folder)
     return run
 
 

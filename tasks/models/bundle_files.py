@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from tasks.errors import BundleError, WorkspaceError
 from tasks.models.manifest import BUNDLE_FILE, read_manifest, sha256_of
+from tasks.stores.permissions import make_private
 from tasks.stores.workspace import Workspace
 
 
@@ -48,7 +49,7 @@ class BundleFiles:
         try:
             data = self._store.read(name)
             self._require(hashlib.sha256(data).hexdigest(), expected, name)
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(path.parent)
             temporary.write_bytes(data)
             temporary.replace(path)
         except WorkspaceError as error:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import AccessDenied, ConfigError
-from tasks.stores.failures import describe, safe_cause, scrub, secrets_among
+from tasks.stores.failures import describe, safe_cause, secrets_among
 from tasks.stores.files import Files, LocalFiles
+from tasks.stores.urls import holds_secret
 
 AZURE_SCHEMES = ("az", "abfs", "abfss")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
-_SECRET_IN_URL = re.compile(r"(?i)://[^/@]*:[^/@]*@|[?&](sig|sv|token|password|secret|x-amz-[a-z-]+)=")
 _AZURE_ACCOUNT_IN_URL = re.compile(r"(?i)^[a-z]+://(?:[^/@]+@)?([a-z0-9]+)\.(?:dfs|blob)\.")
 _ACCOUNT_IN_CONNECTION_STRING = re.compile(r"(?i)(?:^|;)\s*AccountName\s*=\s*([^;]+)")
 _CREDENTIALS_CURE = {
@@ -114,9 +114,9 @@ def connect(url: str, options: Mapping[str, Any] | None = None) -> Connection:
     if scheme == "file":
         root = Path(os.path.abspath(Path(_SCHEME.sub("", text)).expanduser()))  # noqa: PTH100 links stay links
         return Connection(str(root), "file", str(root), LocalFiles(root), ())
-    if _SECRET_IN_URL.search(text):
+    if holds_secret(text):
         raise ConfigError(
-            f"the URL {_without_secrets(text)} holds credentials",
+            f"the URL {text.partition('?')[0]} holds credentials",
             cure=f"take them out of the URL; {_CREDENTIALS_CURE.get(scheme, 'give them as options')}",
         )
     given = dict(storage_options(text) if options is None else options)
@@ -179,7 +179,3 @@ def _endpoint(filesystem: Any) -> str:
     if client is not None:
         return f"{client.scheme}://{client.primary_hostname}"
     return str(getattr(filesystem, "endpoint_url", None) or "")
-
-
-def _without_secrets(url: str) -> str:
-    return scrub(re.sub(r"://[^/@]*@", "://***@", url.partition("?")[0]))

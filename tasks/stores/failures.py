@@ -7,12 +7,13 @@ told apart by what they carry (an HTTP status, a class name, an errno), so that 
 import asyncio
 import errno
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 from urllib.parse import quote
+
+from tasks.errors import scrubbed, secrets_in
 
 Result = TypeVar("Result")
 
@@ -58,9 +59,6 @@ _PUBLIC_OPTIONS = {
     "project",
     "protocol",
 }
-_SECRET_IN_TEXT = re.compile(
-    r"(?i)\b(AccountKey|SharedAccessSignature|sig|signature|x-amz-[a-z-]+|token|password|secret)=([^;&\s'\"]+)"
-)
 
 
 class FailureKind(StrEnum):
@@ -142,7 +140,7 @@ def secrets_among(options: Mapping[str, Any]) -> tuple[str, ...]:
             found.update(secrets_among(value))
         elif isinstance(value, str) and name not in _PUBLIC_OPTIONS and len(value) >= 6:
             found.add(value)
-            found.update(match.group(2) for match in _SECRET_IN_TEXT.finditer(value))
+            found.update(secrets_in(value))
     return tuple(sorted(found | {quote(text, safe="") for text in found}, key=len, reverse=True))
 
 
@@ -150,7 +148,7 @@ def scrub(text: str, secrets: tuple[str, ...] = ()) -> str:
     """The text with known secrets, and whatever looks like one, replaced by ***."""
     for secret in secrets:
         text = text.replace(secret, "***")
-    return _SECRET_IN_TEXT.sub(r"\1=***", text)
+    return scrubbed(text)
 
 
 def describe(error: BaseException, secrets: tuple[str, ...] = ()) -> str:

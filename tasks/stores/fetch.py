@@ -18,6 +18,7 @@ from uuid import uuid4
 from tasks.errors import DataError, WorkspaceError
 from tasks.stores.datastore import Blob, Datastore
 from tasks.stores.fetch_index import FetchedImage, FetchIndex
+from tasks.stores.permissions import make_private
 from tasks.work.progress import Progress, silent
 
 __all__ = ["ContentCache", "FetchedImage", "default_cache_root"]
@@ -48,7 +49,7 @@ class ContentCache:
         self.transferred = 0
         try:
             for folder in (root, self._contents, self._temporary):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_private(folder)
             self._remove_leftovers()
             name = hashlib.sha256(store.identity.encode()).hexdigest()[:32]
             self._index = FetchIndex(root / "index" / f"{name}.sqlite")

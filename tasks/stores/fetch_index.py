@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.stores.permissions import make_private
+
 BUSY_SECONDS = 60
 
 
@@ -23,7 +25,7 @@ class FetchIndex:
     """One SQLite file, shared by threads and processes; a damaged one is begun anew."""
 
     def __init__(self, file: Path) -> None:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(file.parent)
         self._file = file
         self._lock = threading.Lock()
         try:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 from uuid import uuid4
+
+from tasks.stores.permissions import created, make_private, modes_below
 
 TEMPORARY_FOLDER = ".tmp"
 MOVE_ATTEMPTS = 100
@@ -127,11 +129,11 @@ class LocalFiles:
 
     def write(self, path: str, data: bytes) -> None:
         """Put the content in one step, over what stands there."""
-        self._place(path, lambda temporary: _write_through(temporary, data), self._replace)
+        self._place(path, lambda file: file.write(data), self._replace)
 
     def create(self, path: str, data: bytes) -> bool:
         """Put the content if nothing stands there, else False. Readers never see a part of it."""
-        return self._place(path, lambda temporary: _write_through(temporary, data), self._link)
+        return self._place(path, lambda file: file.write(data), self._link)
 
     def delete(self, path: str) -> None:
         """Remove a file, and the folders that this leaves empty; one that is not there is no error."""
@@ -148,7 +150,8 @@ class LocalFiles:
 
     def upload(self, source: Path, path: str) -> None:
         """Copy a local file in; readers see it only when it is whole."""
-        self._place(path, lambda temporary: _copy_through(source, temporary), self._replace)
+        with source.open("rb") as content:
+            self._place(path, lambda file: shutil.copyfileobj(content, file, 1 << 20), self._replace)
 
     def leftovers(self) -> Iterator[Blob]:
         """What killed writers left half-written; never seen by readers."""
@@ -157,18 +160,24 @@ class LocalFiles:
                 with suppress(FileNotFoundError):  # its writer is alive and has moved it
                     yield _blob(f"{TEMPORARY_FOLDER}/{file.name}", file.stat())
 
-    def _place(self, path: str, fill: Callable[[Path], None], move: Callable[[Path, Path], bool]) -> bool:
+    def _place(
+        self, path: str, fill: Callable[[IO[bytes]], object], move: Callable[[Path, Path], bool]
+    ) -> bool:
         target = self.root / path
         temporary = self.root / TEMPORARY_FOLDER / uuid4().hex
-        temporary.parent.mkdir(parents=True, exist_ok=True)
+        folders, files = modes_below(self.root)
+        make_private(temporary.parent, folders)
         attempts_left = MOVE_ATTEMPTS
         try:
-            fill(temporary)
+            with os.fdopen(created(temporary, files), "wb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
             while True:
                 try:
-                    target.parent.mkdir(parents=True, exist_ok=True)
+                    make_private(target.parent, folders)
                     return move(temporary, target)
-                except (FileNotFoundError, FileExistsError):
+                except (FileNotFoundError, FileExistsError, NotADirectoryError):
                     if attempts_left == 0 or target.parent.is_file():
                         raise
                     attempts_left -= 1  # the folder was empty, and another process has tidied it up meanwhile
@@ -202,17 +211,3 @@ class LocalFiles:
 
 def _blob(path: str, facts: os.stat_result) -> Blob:
     return Blob(path, facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}", facts.st_mtime)
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _copy_through(source: Path, path: Path) -> None:
-    with source.open("rb") as content, path.open("xb") as file:
-        shutil.copyfileobj(content, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())

@@ -14,6 +14,7 @@ from tasks.record import FileReference
 from tasks.stores.connection import connect
 from tasks.stores.failures import FailureKind, failure_kind
 from tasks.stores.files import Blob, LocalFiles
+from tasks.stores.permissions import make_private
 
 Result = TypeVar("Result")
 
@@ -148,7 +149,7 @@ class Workspace:
     def _download(self, rel: str, copy: Path, seal: Path) -> None:
         temporary = copy.with_name(f".{uuid4().hex}")
         try:
-            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(copy.parent)
             self._do("read", rel, lambda path: self._files.download(path, temporary))
             seal.unlink(missing_ok=True)
             digest = _file_sha256(temporary)

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from tasks.record import Frozen
+from tasks.stores.urls import holds_secret
 
 URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 
@@ -28,9 +28,9 @@ class TrackingSettings(Frozen):
     @field_validator("uri")
     @classmethod
     def _no_credentials(cls, uri: str | None) -> str | None:
-        if uri is not None and urlsplit(uri).password is not None:
+        if uri is not None and holds_secret(uri):
             raise ValueError(
-                "a tracking URI holds no password: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+                "a tracking URI holds no credentials: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
                 "or MLFLOW_TRACKING_TOKEN, in the environment"
             )
         return uri

@@ -11,12 +11,14 @@ from uuid import uuid4
 
 import torch
 
+from tasks.stores.permissions import make_private
+
 FILE = "checkpoint.pt"
 
 
 def save_checkpoint(folder: Path, fingerprint: str, state: dict[str, Any]) -> None:
     """Write the state, replacing the former one at once. `fingerprint` names all that the training depends on."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     temporary = folder / f".{uuid4().hex}"
     try:
         with temporary.open("xb") as file:  # torch's own file writing does not tell that a disk is full

@@ -7,6 +7,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from tasks.images.settings import Preprocessing
 from tasks.record import Frozen
+from tasks.stores.urls import StoreUrl
 from tasks.training.backbones import BackboneName
 from tasks.training.transforms import ColorJitter, RandomAffine, RandomTransforms
 
@@ -36,7 +37,7 @@ are reversed. Turns are counter-clockwise."""
 class WeightsChoice(Frozen):
     """Where a network begins."""
 
-    source: str = Field(
+    source: StoreUrl = Field(
         "auto", description="auto, none (a random start), or the URI of a .safetensors, .pth or .pt file"
     )
     offline: bool = Field(

@@ -1,5 +1,6 @@
 """Versions come and go while requests run; what does not verify, or a workspace that is away, changes nothing."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -182,6 +183,27 @@ def test_only_the_newest_copies_are_kept(settings: Settings, registry: Registry,
                 assert version(found) == name
     assert len(list((tmp_path / "cache").glob("endpoint/*/v*"))) == 3
     assert not list((tmp_path / "cache").glob("endpoint/*/.*"))
+
+
+def test_the_copy_that_is_served_is_kept_though_it_is_the_oldest(
+    settings: Settings, registry: Registry, bundles: list[Path], workspace: Path, tmp_path: Path
+) -> None:
+    versions = ["v2", "v3", *(registry.publish(bundle) for bundle in bundles)]
+    with live(settings(challenger_percent=0)) as found:
+        for name in versions:
+            registry.promote("slices", name, REASON)
+            assert found.endpoint.champion.look() is None
+        copies = sorted((tmp_path / "cache").glob("endpoint/*/v*"), key=lambda path: int(path.name[1:]))
+        registry.promote("slices", copies[0].name, REASON)  # back to the oldest
+        assert found.endpoint.champion.look() is None
+        os.utime(copies[0], (0, 0))
+        registry.promote("slices", "v1", REASON, alias="challenger")  # one more copy
+        assert found.endpoint.champion.look() is None
+        expected = found.client.predict(picture()).json
+        assert version(found) == copies[0].name != copies[-1].name
+    shutil.rmtree(workspace)
+    with live(settings()) as found:
+        assert found.client.predict(picture()).json == expected
 
 
 def test_the_header_picks_the_deployment(settings: Settings, registry: Registry) -> None:

@@ -1,19 +1,24 @@
 """The log of predictions: complete, in Parquet, and never in a request's way."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support.repository import REPOSITORY
 from support.samples.endpoint_bundles import REASON
+from support.samples.log_rows import row
 from support.services.live_endpoint import live, picture
 
 from deployments.endpoint import prediction_log as module
 from deployments.endpoint.log_shipping import ship
 from deployments.endpoint.measures import Measures
-from deployments.endpoint.prediction_log import LogRow, PredictionLog
+from deployments.endpoint.prediction_log import PredictionLog
 from deployments.endpoint.settings import LogSettings, ServeSettings
 from tasks.models.registry import Registry
 from tasks.stores.workspace import Workspace
@@ -27,13 +32,6 @@ def rows(workspace: Path) -> list[dict[str, object]]:
         for path in sorted(workspace.glob("endpoint-log/slices/*/*.parquet"))
         for row in pq.read_table(path).to_pylist()
     ]
-
-
-def row(size: int = 0) -> LogRow:
-    return LogRow(
-        time=time.time(), request_id="r", sha256="0" * 64, deployment="champion", version="v1", mirrored=False,
-        label="yes", probabilities={"no": 0.25, "yes": 0.75}, rejected=None, seconds=0.01, image=b"x" * size,
-    )  # fmt: skip
 
 
 def test_predictions_and_rejections_stand_in_the_workspace(settings: Settings, workspace: Path) -> None:
@@ -131,6 +129,75 @@ def test_what_a_killed_process_left_is_shipped_without_its_torn_last_line(tmp_pa
     assert written == ["endpoint-log/slices/2026-01-02/03-abc-99999999.parquet"]
     assert len(rows(tmp_path / "workspace")) == 2
     assert not list(folder.iterdir())
+
+
+def opened_log(tmp_path: Path) -> PredictionLog:
+    return PredictionLog(LogSettings(), str(tmp_path / "workspace"), "slices", tmp_path / "log", Measures())
+
+
+WRITER = """
+import sys, time
+sys.path[:0] = sys.argv[2:]
+from pathlib import Path
+from support.samples.log_rows import row
+from deployments.endpoint.measures import Measures
+from deployments.endpoint.prediction_log import PredictionLog
+from deployments.endpoint.settings import LogSettings
+
+log = PredictionLog(LogSettings(), sys.argv[1] + "/workspace", "slices", Path(sys.argv[1]) / "log", Measures())
+log.add(row())
+log._write_waiting()
+print("written", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Another process that has written a row and goes on."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path), str(REPOSITORY), str(REPOSITORY / "tests")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"written\n"
+        yield process
+        process.kill()
+
+
+def test_a_killed_process_s_rows_are_shipped_whatever_its_number_was(
+    tmp_path: Path, writer: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: writer.pid)  # as in a container that was started again
+    writer.kill()
+    writer.wait()
+    log = opened_log(tmp_path)
+    log._adopt()
+    assert len(ship(Workspace(str(tmp_path / "workspace")), "slices", tmp_path / "log")) == 1
+    assert len(rows(tmp_path / "workspace")) == 1
+    assert not list((tmp_path / "log").iterdir())
+
+
+def test_a_living_process_s_file_is_left_to_it_though_its_number_is_unknown_here(
+    tmp_path: Path, writer: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(pid: int, number: int) -> None:
+        raise ProcessLookupError  # as in another container
+
+    monkeypatch.setattr(os, "kill", gone)
+    (before,) = (tmp_path / "log").iterdir()
+    opened_log(tmp_path)._adopt()
+    assert list((tmp_path / "log").iterdir()) == [before]
+    monkeypatch.undo()
+
+
+def test_its_own_file_is_not_taken_from_it(tmp_path: Path) -> None:
+    log = opened_log(tmp_path)
+    for _ in range(2):
+        log.add(row())
+        log._write_waiting()
+        log._adopt()
+    assert [path.suffix for path in (tmp_path / "log").iterdir()] == [module.OPEN]
+    log._close_file()
+    ship(Workspace(str(tmp_path / "workspace")), "slices", tmp_path / "log")
+    assert len(rows(tmp_path / "workspace")) == 2
 
 
 def test_shipping_twice_writes_once(tmp_path: Path) -> None:

@@ -31,6 +31,13 @@ def test_a_run_ends_with_figures_a_model_and_a_report(finished: FinishedRun) -> 
     assert (Path(result["bundle"]) / "bundle.json").is_file()
 
 
+def test_what_a_run_leaves_is_for_its_user_alone(finished: FinishedRun) -> None:
+    kept = [finished.workspace, *finished.workspace.rglob("*")]
+    assert len(kept) > 50
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
+    assert finished.cache.stat().st_mode & 0o077 == 0
+
+
 def test_predictions_agree_with_the_confusion_matrix_and_no_one_judges_what_he_saw(
     finished: FinishedRun,
 ) -> None:
