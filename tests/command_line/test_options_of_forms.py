@@ -100,6 +100,8 @@ def candidates(annotation: Any) -> Iterator[Any]:
     (hint,) = (
         set(get_args(annotation)) - {type(None)} if type(None) in get_args(annotation) else (annotation,)
     )
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
     if get_origin(hint) is tuple:
         items = list(candidates(get_args(hint)[0]))
         yield from [tuple(items[:2]), *((item,) for item in items)]
