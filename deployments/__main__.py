@@ -6,11 +6,13 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from deployments.command_line import run_command
+from tasks.options.command import Command
 
 app = App(name="deploy", help="Register everything with the Prefect server.", version_flags=[])
 
 
 @app.default
+@Command
 def deploy(
     *,
     data_sets: Annotated[
@@ -20,14 +22,12 @@ def deploy(
     reset_schedules: Annotated[
         bool, Parameter(negative=(), help="Also undo what was changed by hand in the schedules.")
     ] = False,
-    debug: Annotated[bool, Parameter(negative=(), help="Show the traceback of an expected failure.")] = False,
 ) -> None:
     """Register work pools, deployments with their schedules, and automations with the server of PREFECT_API_URL.
 
     Run again, it changes nothing. What was registered before and is no longer in the files is removed. Schedules
     that a person changed in the UI stay as they are.
     """
-    del debug
     from deployments.deploy import deploy as run
 
     run(data_sets, dry_run=dry_run, reset_schedules=reset_schedules)

@@ -1,12 +1,9 @@
 """`python -m deployments.machine`: the command behind `make up`, `make down` and `make status`."""
 
-from typing import Annotated
-
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from deployments.command_line import run_command
-
-Debug = Annotated[bool, Parameter(negative=(), help="Show the traceback of an expected failure.")]
+from tasks.options.command import Command
 
 app = App(
     name="python -m deployments.machine",
@@ -16,36 +13,36 @@ app = App(
 
 
 @app.command
-def up(*, debug: Debug = False) -> None:
+@Command
+def up() -> None:
     """Start everything, wait until it is well, and print where it is."""
-    del debug
     from deployments.machine.up import up as run
 
     run()
 
 
 @app.command
-def down(*, debug: Debug = False) -> None:
+@Command
+def down() -> None:
     """Stop everything, so that no process is left."""
-    del debug
     from deployments.machine.down import down as run
 
     run()
 
 
 @app.command
-def status(*, debug: Debug = False) -> None:
+@Command
+def status() -> None:
     """Say of each part whether it is well."""
-    del debug
     from deployments.machine.down import status as run
 
     run()
 
 
 @app.command
-def watch(*, debug: Debug = False) -> None:
+@Command
+def watch() -> None:
     """Look after the parts and their runs, until SIGTERM; a part itself."""
-    del debug
     from deployments.machine.watch import watch as run
 
     run()

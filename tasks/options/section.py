@@ -68,9 +68,7 @@ class Section:
         below = [option for option in self.options if option.path[: len(path)] == path]
         named = below if len(below) == 1 else [option for option in below if option in said]
         who = ", ".join(option.name for option in named) or self.marks.title
-        if (
-            problem["type"] == "value_error"
-        ):  # said by the form's own rule, which names values that may be shown
+        if problem["type"] == "value_error":  # the form's own rule names the values that may be shown
             return ConfigError(f"{who}: {problem['ctx']['error']}", cure=CURE)
         if problem["type"] == "missing":
             return ConfigError(f"{who} is needed", cure=CURE)
