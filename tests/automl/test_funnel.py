@@ -16,6 +16,7 @@ from tasks.automl.scope import SearchScope
 from tasks.automl.settings import Range, SearchSettings, SearchSpace
 from tasks.automl.space import Base
 from tasks.automl.trainer import Trained
+from tasks.automl.tried import Tried
 from tasks.automl.units import Answers, Unit
 from tasks.errors import ConfigError, TrainingError
 from tasks.images.settings import Preprocessing
@@ -150,18 +151,18 @@ def test_what_a_fold_says_has_no_say_in_its_recipe(fold: int, spread: float, see
         rng = np.random.default_rng([seed, crc32(recipe.model_dump_json().encode())])
         return float(rng.uniform(0, spread))
 
-    ways = []
-    for labels in (LABELS, {**LABELS, fold: 1 - LABELS[fold]}):
-        trainer = Drawn(skill, labels=dict(labels))
-        funnel = Funnel(scope(max_trials=4), trainer, clock=lambda trainer=trainer: trainer.now)
+    def way(labels: dict[int, NDArray[np.int64]]) -> tuple[dict[FineTune, float], Recipe, tuple[Tried, ...]]:
+        """The scores by which the fold's recipe is chosen, the choice, and the leaderboard."""
+        trainer = Drawn(skill, labels=labels)
+        funnel = Funnel(scope(max_trials=4), trainer, clock=lambda: trainer.now)
         result = funnel.result()
-        scores = {
-            one.recipe: funnel.trainings.score(
-                funnel.trials[one.recipe], fold, funnel.scope.first_epochs(one.recipe)
-            )
-            for one in funnel.searches[fold].survivors(100)
-        }
-        ways.append((scores, result.chosen.members[fold], result.leaderboard))
+        scores = {}
+        for one in funnel.searches[fold].survivors(100):
+            epochs = funnel.scope.first_epochs(one.recipe)
+            scores[one.recipe] = funnel.trainings.score(funnel.trials[one.recipe], fold, epochs)
+        return scores, result.chosen.members[fold], result.leaderboard
+
+    ways = [way(dict(LABELS)), way({**LABELS, fold: 1 - LABELS[fold]})]
     (honest, chosen, rows), (lied_to, same, other_rows) = ways
     shared = honest.keys() & lied_to.keys()
     assert shared in (honest.keys(), lied_to.keys()), "one went the other's way, as far as it went"
