@@ -30,6 +30,7 @@ pytest_plugins = [
     "support.services.prefect_server",
     "support.services.mlflow_server",
     "support.runs.small_search",
+    "support.runs.staged_run",
     "support.samples.stored_workspace",
     "support.services.label_studio",  # it uses prefect_service
 ]

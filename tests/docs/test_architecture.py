@@ -63,11 +63,18 @@ def test_tests_mirror_the_tree() -> None:
     assert {path.parent.name for path in (REPOSITORY / "tests").glob("*/*.py")} - known == set()
 
 
-def test_every_stage_is_told_of() -> None:
+def stages() -> list[str]:
+    """The files of `tasks` that define a stage."""
+    return [
+        path.name for path in sorted((REPOSITORY / "tasks").glob("*.py")) if "\n@stage(" in path.read_text()
+    ]
+
+
+def test_every_stage_is_told_of_and_has_a_test_of_its_own() -> None:
     told = section("The stages")
-    for path in sorted((REPOSITORY / "tasks").glob("*.py")):
-        if "\n@stage(" in path.read_text():
-            assert f"`tasks/{path.name}`" in told, path.name
+    for name in stages():
+        assert f"`tasks/{name}`" in told, name
+        assert (REPOSITORY / "tests" / "tasks" / f"test_{name}").is_file(), name
 
 
 def test_the_import_rules_cover_every_room() -> None:

@@ -1,12 +1,16 @@
-"""Which two models are compared, and what they are called."""
+"""Which two models are compared, and on the images that neither saw; with themselves they do not differ."""
 
+import io
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from support.runs.staged_run import IMAGES, StagedRun
 
-from tasks.compare import NamedModel, find_model, named_apart
+from tasks.compare import NamedModel, compare_models, find_model, named_apart
 from tasks.engine.run import Run
 from tasks.errors import ConfigError
+from tasks.promote import publish
 
 
 def test_names(tmp_path: Path) -> None:
@@ -17,3 +21,19 @@ def test_names(tmp_path: Path) -> None:
     assert [model.name for model in named_apart(one, other)] == ["b [1]", "b [2]"]
     with pytest.raises(ConfigError, match="both models are"):
         named_apart(one, NamedModel(name="other", uri="/x/b/"))
+
+
+def test_a_model_does_not_differ_from_itself(staged_copy: StagedRun) -> None:
+    run = staged_copy.run
+    workspace = run.open_workspace()
+    published = publish(run, staged_copy.bundle, staged_copy.evaluated)
+    one = NamedModel(name="exported", uri=workspace.uri(staged_copy.bundle.folder))
+    other = NamedModel(name="published", uri=published.uri)
+    compared = compare_models(run, staged_copy.listing, staged_copy.catalogue, one, other, 0.9)
+    assert (compared.images, compared.unseen_by_first, compared.unseen_by_second) == (IMAGES, IMAGES, IMAGES)
+    assert compared.first_evaluation == compared.second_evaluation
+    assert compared.comparison.auc_difference.value == 0
+    rows = pd.read_parquet(io.BytesIO(workspace.read(compared.predictions.path)))
+    assert len(rows) == IMAGES
+    assert b"only 36 independent groups" in workspace.read(compared.page.path)
+    assert compared.uri == workspace.uri(compared.page.path)
