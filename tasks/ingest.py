@@ -58,6 +58,8 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
     rows = []
     for image, row in zip(fetched, labelled, strict=True):
         label, why_none = standing.label_of(image.sha256, row.label)
+        if label is None and image.is_too_large:
+            continue  # nobody could be asked about it
         said = (label, row.group, row.split, row.in_both, row.label, why_none)
         rows.append((image.path, image.sha256, image.size_bytes, *said))
     columns = [*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE]
@@ -98,7 +100,7 @@ def _check_digests(
     other = [
         image.path
         for image, row in zip(fetched, labelled, strict=True)
-        if row.sha256 is not None and row.sha256 != image.sha256
+        if row.sha256 is not None and row.sha256 != image.sha256 and not image.is_too_large
     ]
     if other:
         named = ", ".join(other[:NAMED_FILES]) + (", ..." if len(other) > NAMED_FILES else "")

@@ -17,11 +17,12 @@ from tasks.data.settings import ImagesSource
 from tasks.engine.run import Run, block_options
 from tasks.engine.stage import progress, stage
 from tasks.errors import ConfigError, WorkspaceError
+from tasks.images.decode import RejectReason
 from tasks.models.bundle import Bundle, Prediction, Rejected, load_bundle
 from tasks.record import FileReference, Frozen, Record, digest_of
 from tasks.stores.datastore import Blob, Datastore
 from tasks.stores.fetch import ContentCache
-from tasks.stores.fetch_index import FetchedImage
+from tasks.stores.fetch_index import MAX_FILE_BYTES, FetchedImage
 from tasks.stores.workspace import Workspace
 
 PARQUET, CSV, CLAIM = "scores.parquet", "scores.csv", "scoring.json"
@@ -164,10 +165,28 @@ def _score_part(bundle: Bundle, cache: ContentCache, blobs: Sequence[Blob], sche
 def _said(
     bundle: Bundle, cache: ContentCache, images: Sequence[FetchedImage]
 ) -> Iterator[tuple[FetchedImage, Prediction | Rejected]]:
-    """Each image with what is said of it; few files are in memory at once, however large they are."""
-    for start in range(0, len(images), IMAGES_AT_ONCE):
-        some = images[start : start + IMAGES_AT_ONCE]
-        yield from zip(some, bundle.predict_bytes([cache.read(image) for image in some]), strict=True)
+    """Each image with what is said of it; few files are in memory at once, and few bytes."""
+    for some in _few(images):
+        if some[0].is_too_large:
+            detail = f"{some[0].size_bytes} bytes, more than {MAX_FILE_BYTES}"
+            yield some[0], Rejected(RejectReason.too_large, detail)
+        else:
+            yield from zip(some, bundle.predict_bytes([cache.read(image) for image in some]), strict=True)
+
+
+def _few(images: Sequence[FetchedImage]) -> Iterator[Sequence[FetchedImage]]:
+    """At most IMAGES_AT_ONCE, of at most MAX_FILE_BYTES together; one that is too large is alone."""
+    some: list[FetchedImage] = []
+    for image in images:
+        if some and (
+            len(some) == IMAGES_AT_ONCE
+            or sum(one.size_bytes for one in some) + image.size_bytes > MAX_FILE_BYTES
+        ):
+            yield some
+            some = []
+        some.append(image)
+    if some:
+        yield some
 
 
 def _join(run: Run, parts: _Parts, blobs: Sequence[Blob]) -> Scores:

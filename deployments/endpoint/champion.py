@@ -24,10 +24,10 @@ from deployments.endpoint.served_model import (
 )
 from deployments.endpoint.settings import ServeSettings
 from tasks.errors import LightboxError, RegistryError, WorkspaceError
-from tasks.images.memory import MemoryBudget
 from tasks.models.registry import Registry, version_folder
 from tasks.stores.fetch import default_cache_root
 from tasks.stores.workspace import Workspace
+from tasks.work.memory_budget import MemoryBudget
 
 Deployment = Literal["champion", "challenger"]
 DEPLOYMENTS: Final[tuple[Deployment, ...]] = get_args(Deployment)

@@ -20,12 +20,13 @@ from PIL import Image
 
 from tasks.errors import BundleError
 from tasks.images.decode import Decoded, decoded, prepare
-from tasks.images.memory import SHARED, MemoryBudget
+from tasks.images.memory import SHARED
 from tasks.models.bundle import Bundle, load_bundle
 from tasks.models.inference import probabilities
 from tasks.models.manifest import BUNDLE_FILE, GRAPH_FILE, WEIGHTS_FILE, BundleManifest, read_manifest
 from tasks.stores.permissions import make_private
 from tasks.stores.workspace import Workspace
+from tasks.work.memory_budget import MemoryBudget
 
 _GATHER_SECONDS: Final = 0.002
 _MOST_TOGETHER: Final = 16

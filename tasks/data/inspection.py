@@ -17,6 +17,7 @@ from tasks.copies.duplicates import dhash
 from tasks.images.decode import ImageRejected, RejectReason, decoded
 from tasks.images.settings import DecodeLimits
 from tasks.record import digest_of
+from tasks.stores.fetch_index import MAX_FILE_BYTES
 from tasks.stores.layout import INSPECTIONS
 from tasks.stores.workspace import Workspace
 from tasks.work.pool import map_in_order
@@ -138,6 +139,7 @@ def inspect_images(
         if file.label is not None:
             paths.setdefault(file.sha256, file.path)
     found = {sha256: known[sha256] for sha256 in paths if sha256 in known} if known else {}
+    found |= {file.sha256: _too_large(file) for file in files if file.size_bytes > MAX_FILE_BYTES}
     unknown = [sha256 for sha256 in paths if sha256 not in found]
     results = map_in_order(lambda sha256: _look(read(paths[sha256]), limits), unknown, threads)
     fresh: dict[str, Inspection | Rejection] = {}
@@ -152,6 +154,11 @@ def inspect_images(
         if keep is not None and fresh:
             keep(fresh)
     return InspectedImages(tuple(files), found)
+
+
+def _too_large(file: ImageFile) -> Rejection:
+    """Of a file that was not read."""
+    return Rejection(RejectReason.too_large, f"{file.size_bytes} bytes, more than {MAX_FILE_BYTES}")
 
 
 def _look(data: bytes, limits: DecodeLimits) -> Inspection | Rejection:

@@ -21,8 +21,9 @@ from PIL import Image, UnidentifiedImageError
 from tasks.images.colour import UnsupportedMode, upright_rgb
 from tasks.images.content_box import content_box
 from tasks.images.effort import MeteredFile, TooComplex, check_file, check_opened
-from tasks.images.memory import SHARED, MemoryBudget, peak_bytes, piece_pixels
+from tasks.images.memory import SHARED, peak_bytes, piece_pixels
 from tasks.images.settings import DecodeLimits, Preprocessing
+from tasks.work.memory_budget import MemoryBudget
 
 Result = TypeVar("Result")
 
@@ -69,6 +70,7 @@ class RejectReason(StrEnum):
     not_an_image = "not_an_image"
     decompression_bomb = "decompression_bomb"
     too_complex = "too_complex"
+    too_large = "too_large"
     too_small = "too_small"
     unsupported = "unsupported"
     empty_file = "empty_file"

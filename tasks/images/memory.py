@@ -1,14 +1,12 @@
 """How much memory decoding takes, and may take at once: shared by all threads that decode, whatever each was given."""
 
 import os
-import threading
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
+
+from tasks.work.memory_budget import MemoryBudget
 
 _RGB_BYTES: Final = 3
 _PREPARED_BYTES: Final = 8
@@ -66,34 +64,6 @@ def _tiff_buffer(image: Image.Image) -> int:
     tags: Any = getattr(image, "tag_v2", {})
     bits = tags.get(_BITS_PER_SAMPLE, (8,))
     return piece_pixels(image) * max(1, -(-sum(bits if isinstance(bits, tuple) else (bits,)) // 8))
-
-
-class MemoryBudget:
-    """So many bytes for all threads together; who asks for more than is left waits for its turn."""
-
-    def __init__(self, size_bytes: int) -> None:
-        self._size = self._left = size_bytes
-        self._waiting: deque[object] = deque()
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def taken(self, size_bytes: int) -> Iterator[None]:
-        """Have so many bytes inside, or all of them where it asks for more; first come, first served."""
-        wanted, ticket = min(size_bytes, self._size), object()
-        with self._changed:
-            self._waiting.append(ticket)
-            try:
-                self._changed.wait_for(lambda: self._waiting[0] is ticket and self._left >= wanted)
-                self._left -= wanted
-            finally:
-                self._waiting.remove(ticket)
-                self._changed.notify_all()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._left += wanted
-                self._changed.notify_all()
 
 
 def _machine_bytes() -> int:

@@ -14,8 +14,6 @@ from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field, SecretStr, model_validator
 
-from tasks.stores.urls import StoreUrl
-
 B = TypeVar("B", bound=Block)
 
 
@@ -28,7 +26,7 @@ class Datastore(Block):
     _block_type_name: ClassVar[str] = "Lightbox Datastore"
     _block_type_slug: ClassVar[str] = "lightbox-datastore"
 
-    url: StoreUrl = Field(description="fsspec URL, for example az://scans/brain_mri.")
+    url: str = Field(description="fsspec URL, for example az://scans/brain_mri.")
     options: SecretDict | None = Field(
         default=None,
         description="fsspec options: account_name and account_key, sas_token or connection_string; key and "

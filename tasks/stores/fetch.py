@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Final
 from uuid import uuid4
 
 from tasks.errors import DataError, WorkspaceError
 from tasks.stores.datastore import Blob, Datastore
-from tasks.stores.fetch_index import FetchedImage, FetchIndex
+from tasks.stores.fetch_index import MAX_FILE_BYTES, FetchedImage, FetchIndex
 from tasks.stores.permissions import make_private
+from tasks.work.memory_budget import MemoryBudget
 from tasks.work.progress import Progress, silent
 
 __all__ = ["ContentCache", "FetchedImage", "default_cache_root"]
@@ -26,6 +28,7 @@ __all__ = ["ContentCache", "FetchedImage", "default_cache_root"]
 COMMIT_SECONDS = 0.5
 PROGRESS_SECONDS = 0.1
 STALE_SECONDS = 24 * 3600
+_IN_HAND: Final = MemoryBudget(1 << 30)
 
 
 def default_cache_root() -> Path:
@@ -61,8 +64,9 @@ class ContentCache:
     ) -> list[FetchedImage]:
         """Bring the blobs to hand and know their digests; in the order given.
 
-        At most `concurrency` blobs are in memory at once. A blob whose version is known and whose content is
-        at hand costs nothing. What was fetched before a failure, or a kill, is not fetched again.
+        At most `concurrency` blobs are in memory at once, and at most 1 GiB of them. A blob whose version is known and
+        whose content is at hand costs nothing. What was fetched before a failure, or a kill, is not fetched again. A
+        blob that its listing says to be larger than MAX_FILE_BYTES is not read; see `FetchedImage.is_too_large`.
 
         Raises:
             StoreUnreachable, AccessDenied: as `Datastore.read`.
@@ -72,6 +76,9 @@ class ContentCache:
         self.transferred = 0
         fetched: dict[int, FetchedImage] = {}
         for position, blob in enumerate(blobs):
+            if blob.size_bytes > MAX_FILE_BYTES:
+                fetched[position] = FetchedImage(blob.path, _stand_in(blob), blob.size_bytes)
+                continue
             known = self._index.find(blob.path, blob.version)
             if known is not None and self._at_hand(known):
                 fetched[position] = known
@@ -99,6 +106,11 @@ class ContentCache:
         known = self._index.find(image) if isinstance(image, str) else image
         if known is None:
             raise DataError(f"{self._store.url}/{image} was not fetched", cure="fetch it before reading it")
+        if known.is_too_large:
+            raise DataError(
+                f"{self._store.url}/{known.path} has {known.size_bytes} bytes, more than {MAX_FILE_BYTES}",
+                cure="store the image in a compressed format",
+            )
         if not self._store.is_local:
             try:
                 data = self._content_path(known.sha256).read_bytes()
@@ -168,14 +180,16 @@ class ContentCache:
 
     def _fetch_one(self, blob: Blob) -> FetchedImage:
         for _ in range(2):
-            data = self._store.read(blob.path)
-            if len(data) == blob.size_bytes:
-                image = FetchedImage(blob.path, _sha256(data), len(data))
-                if not self._at_hand(image):
-                    self._keep(image.sha256, data)
-                return image
+            with _IN_HAND.taken(blob.size_bytes):
+                data = self._store.read(blob.path)
+                held = len(data)
+                if held == blob.size_bytes:
+                    image = FetchedImage(blob.path, _sha256(data), held)
+                    if not self._at_hand(image):
+                        self._keep(image.sha256, data)
+                    return image
         raise DataError(
-            f"{self._store.url}/{blob.path} holds {len(data)} bytes, was listed with {blob.size_bytes}",
+            f"{self._store.url}/{blob.path} holds {held} bytes, was listed with {blob.size_bytes}",
             cure="run again, on a store that nobody changes meanwhile",
         )
 
@@ -209,6 +223,11 @@ class ContentCache:
                     leftover.unlink()
             except FileNotFoundError:
                 continue
+
+
+def _stand_in(blob: Blob) -> str:
+    """What stands for the digest of a file that is not read: the same in any store."""
+    return _sha256(f"unread\n{blob.path}\n{blob.size_bytes}".encode())
 
 
 def _sha256(data: bytes) -> str:

@@ -6,10 +6,13 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from tasks.stores.permissions import make_private
 
 BUSY_SECONDS = 60
+MAX_FILE_BYTES: Final = 256 << 20
+"""A larger file is no image that could be decoded within bounds, and is never read: it would be in memory whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,11 @@ class FetchedImage:
     path: str
     sha256: str
     size_bytes: int
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether the file was left unread for its size; `sha256` then stands for its path and size."""
+        return self.size_bytes > MAX_FILE_BYTES
 
 
 class FetchIndex:

@@ -16,8 +16,9 @@ from support.repository import REPOSITORY
 from support.samples.costly_images import LARGE_KINDS, jpeg_of_scans, large_image
 
 from tasks.images.decode import decoded
-from tasks.images.memory import MemoryBudget, peak_bytes
+from tasks.images.memory import peak_bytes
 from tasks.images.settings import WORST_BYTES, DecodeLimits
+from tasks.work.memory_budget import MemoryBudget
 
 SIDE = 2500
 SLACK_BYTES = 24 << 20
@@ -29,6 +30,7 @@ from pathlib import Path
 from PIL import Image
 from tasks.images.decode import decode, decoded, prepare
 from tasks.images.memory import peak_bytes
+from tasks.work.memory_budget import MemoryBudget
 from tasks.images.settings import DecodeLimits, Preprocessing
 
 def status(name):

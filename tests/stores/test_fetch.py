@@ -22,6 +22,8 @@ from tasks.data.labels import label_blobs
 from tasks.errors import AccessDenied, DataError, StoreUnreachable, WorkspaceError
 from tasks.stores.datastore import Blob, Datastore
 from tasks.stores.fetch import ContentCache, FetchedImage, default_cache_root
+from tasks.stores.fetch_index import MAX_FILE_BYTES
+from tasks.work.memory_budget import MemoryBudget
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +47,45 @@ def sha256(data: bytes) -> str:
 
 def only_content_file(cache: Path, image: FetchedImage) -> Path:
     return cache / "content" / image.sha256[:2] / image.sha256
+
+
+def test_a_file_beyond_the_limit_is_never_read(counted_store: Datastore, tmp_path: Path) -> None:
+    sizes = {"yes/large.png": 40 << 30, "yes/just.png": MAX_FILE_BYTES + 1}
+    for name, size in sizes.items():
+        with (tmp_path / "store" / name).open("wb") as file:
+            file.truncate(size)  # takes no room
+    for store in (counted_store, Datastore(str(tmp_path / "store"))):
+        cache = ContentCache(tmp_path / "cache", store)
+        images = {image.path: image for image in cache.fetch(store.blobs())}
+        large = {name: image for name, image in images.items() if image.is_too_large}
+        assert {name: image.size_bytes for name, image in large.items()} == sizes
+        assert len(images) == 42 and len({image.sha256 for image in large.values()}) == 2
+        with pytest.raises(DataError, match="more than"):
+            cache.read(large["yes/large.png"])
+    assert len(CountedFileSystem.reads) == 40
+
+
+def test_bytes_in_hand_are_bounded_not_only_files(
+    counted_store: Datastore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, held, most = threading.Lock(), 0, 0
+    original = Datastore.read
+
+    def read(self: Datastore, path: str) -> bytes:
+        nonlocal held, most
+        data = original(self, path)
+        with lock:
+            held += len(data)
+            most = max(most, held)
+        time.sleep(0.002)
+        with lock:
+            held -= len(data)
+        return data
+
+    monkeypatch.setattr(Datastore, "read", read)
+    monkeypatch.setattr("tasks.stores.fetch._IN_HAND", MemoryBudget(30))
+    ContentCache(tmp_path / "cache", counted_store).fetch(counted_store.blobs(), concurrency=16)
+    assert 7 <= most <= 30
 
 
 def test_images_come_in_order_with_their_digests(counted_store: Datastore, tmp_path: Path) -> None:

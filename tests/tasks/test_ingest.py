@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from support.services.azurite import Azurite
 
-from tasks.data.settings import ImagesSource
+from tasks.catalogue import build_catalogue
+from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.engine.run import open_run
-from tasks.errors import LabellingError
+from tasks.errors import LabellingError, TooManyRejects
 from tasks.images.decode import decode
 from tasks.images.settings import DecodeLimits
 from tasks.ingest import ingest, read_listing
@@ -24,6 +25,20 @@ def picture(path: Path, seed: int) -> Path:
     pixels = np.random.default_rng(seed).integers(0, 255, (40, 40, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+def test_a_file_of_any_size_is_a_row_with_its_reason(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    for name, seed in (("no/a.png", 1), ("yes/b.png", 2)):
+        picture(images / name, seed)
+    for name in ("no/large.png", "unlabelled.png"):
+        with (images / name).open("wb") as file:
+            file.truncate(40 << 30)  # takes no room
+    run = open_run(str(tmp_path / "ws"), None, "set")
+    listing = ingest(run, ImagesSource(url=str(images))).listing
+    assert (listing.images, listing.unlabelled) == (3, 0)
+    with pytest.raises(TooManyRejects, match=r"too_large +1 +no/large.png: 42949672960 bytes, more than"):
+        build_catalogue(run, listing, CatalogueSettings(max_reject_fraction=0.3), "yes")
 
 
 def test_decisions_by_content_count_over_folders(tmp_path: Path) -> None:

@@ -116,3 +116,14 @@ def test_two_scorings_at_once_end_with_the_same_scores(
         for _ in range(4):
             both = list(threads.map(lambda version: score(store, tmp_path / f"v{version}", out), range(2)))
             assert [one.csv.sha256 for one in both] == [one.csv.sha256 for one in alone]
+
+
+def test_a_file_of_any_size_is_a_row_with_its_reason(store: Path, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "bundle")
+    with (store / "003 large.png").open("wb") as file:
+        file.truncate(40 << 30)  # takes no room
+    scores = score(store, tmp_path / "bundle", tmp_path / "out")
+    assert (scores.images, scores.rejected) == (8, 1)
+    table = pd.read_csv(tmp_path / "out" / "scores.csv").set_index("path")
+    assert table.loc["003 large.png", "reason"] == "too_large"
+    assert table["Scored Labels"].notna().sum() == 7
