@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -76,10 +76,11 @@ def dying_call(owner: type, method: str, when: Callable[[Any, int], bool]) -> No
 def half_a_write(pattern: str) -> None:
     original = LocalFiles._place
 
-    def place(self: LocalFiles, path: str, fill: Callable[[Path], None], move: Any) -> bool:
-        def half(temporary: Path) -> None:
-            fill(temporary)
-            os.truncate(temporary, temporary.stat().st_size // 2)
+    def place(self: LocalFiles, path: str, fill: Callable[[IO[bytes]], object], move: Any) -> bool:
+        def half(file: IO[bytes]) -> None:
+            fill(file)
+            file.flush()
+            os.ftruncate(file.fileno(), file.tell() // 2)
             die()
 
         return original(self, path, half if re.search(pattern, path) else fill, move)

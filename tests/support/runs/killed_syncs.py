@@ -10,8 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import sklearn.linear_model  # noqa: F401 - before the forks, so that no child has to
 import timm  # noqa: F401
@@ -29,10 +28,11 @@ def half_of_the_decisions() -> None:
     """Die with the file of decisions half written."""
     original = LocalFiles._place
 
-    def place(self: LocalFiles, path: str, fill: Callable[[Path], None], move: Any) -> bool:
-        def half(temporary: Path) -> None:
-            fill(temporary)
-            os.truncate(temporary, temporary.stat().st_size // 2)
+    def place(self: LocalFiles, path: str, fill: Callable[[IO[bytes]], object], move: Any) -> bool:
+        def half(file: IO[bytes]) -> None:
+            fill(file)
+            file.flush()
+            os.ftruncate(file.fileno(), file.tell() // 2)
             die()
 
         return original(self, path, half if path.endswith(".jsonl") else fill, move)
