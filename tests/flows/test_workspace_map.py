@@ -18,6 +18,7 @@ from tasks.label_begin import begin_labelling
 from tasks.label_choose import choose_tasks
 from tasks.labelling.settings import LabellingSettings
 from tasks.models.endpoint_log import SCHEMA
+from tasks.search import remember
 from tasks.stores.layout import KINDS, NOTICE, place_of
 from tasks.stores.workspace import Workspace
 
@@ -64,6 +65,7 @@ def test_every_path_that_is_written_is_of_a_known_kind(
     done("label", "decide", "--image", str(image), "--label", "yes", "--by", "a person", *named)
     run.at("a-node").write("members/member-0.safetensors", b"")
     run.open_workspace().write(NOTICE.path(name="small", flow_run="1", event="refused"), b"{}")
+    remember(run, {0: {"learning_rate": 0.001}})  # a search that chose the preset remembers nothing
     log = tmp_path / "log"
     log.mkdir()
     (log / "2027-01-31T23-0-1.jsonl").write_bytes(row().line(with_image=True))
