@@ -142,10 +142,11 @@ class Endpoint:
 
     async def ready(self, request: Request) -> Response:
         """`GET /health/ready`."""
-        del request
         model = self.champion.model("champion")
         if model is None or self.lifecycle.draining:
             reason = self.champion.missing
+            if reason is not None and not self._shows_key(request):
+                reason = self.champion.lacks
             status = "draining" if self.lifecycle.draining else "waiting" if reason else "loading"
             facts = {"status": status, **({"reason": reason} if status == "waiting" else {})}
             return JsonResponse(facts, 503, {"retry-after": "5"})
@@ -154,10 +155,9 @@ class Endpoint:
         return JsonResponse({"status": "ready", "model_version": model.version})
 
     async def openapi(self, request: Request) -> Response:
-        """`GET /openapi.json` and `/swagger.json`."""
-        del request
+        """`GET /openapi.json` and `/swagger.json`; the classes' names for those who show a key."""
         model = self.champion.model("champion")
-        classes = model.manifest.classes if model else ()
+        classes = model.manifest.classes if model and self._shows_key(request) else ()
         return JsonResponse(document(classes, self.settings.limits, keyed=not self.keys.is_empty))
 
     async def _parsed(self, parse: Callable[..., Parsed], *arguments: Any) -> Parsed:
@@ -228,8 +228,11 @@ class Endpoint:
         headers = {VERSION_HEADER: way.model.version, traffic.HEADER: way.deployment}
         return JsonResponse(content, headers=headers)
 
+    def _shows_key(self, request: Request) -> bool:
+        return self.keys.opens(request.headers.get("authorization"))
+
     def _require_key(self, request: Request) -> None:
-        if not self.keys.opens(request.headers.get("authorization")):
+        if not self._shows_key(request):
             message = "send the header Authorization: Bearer <key> with the primary or the secondary key"
             headers = {"www-authenticate": "Bearer"}
             raise Refusal(401, "unauthorized", message, field="Authorization", headers=headers)

@@ -68,6 +68,11 @@ class Champion:
         return self._models.get(deployment)
 
     @property
+    def lacks(self) -> str:
+        """The same in few words, without a path or an account: for those who showed no key."""
+        return "no champion" if isinstance(self._in_the_way, RegistryError) else "the model cannot be had"
+
+    @property
     def missing(self) -> str | None:
         """Why there is no champion to serve; None where there is one, or nobody has looked yet."""
         if "champion" in self._models or self._in_the_way is None:

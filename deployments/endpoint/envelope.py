@@ -39,8 +39,8 @@ class Envelope:
     """ASGI middleware around the whole application.
 
     `loopback_only` refuses requests whose Host is no name of this machine, so that a web page elsewhere cannot
-    reach an endpoint without a key through a visitor's browser (DNS rebinding). `paths` are those that the
-    metrics tell apart.
+    reach an endpoint without a key through a visitor's browser (DNS rebinding), and what a page of another origin
+    sends, one on another port of this machine among them. `paths` are those that the metrics tell apart.
     """
 
     def __init__(
@@ -77,11 +77,8 @@ class Envelope:
             await send(message)
 
         try:
-            if self._loopback_only and not _names_this_machine(Headers(scope=scope).get("host", "")):
-                message = "without a key this endpoint answers this machine only, by 127.0.0.1 or localhost"
-                await refused(Refusal(403, "host", message, field="Host"))(scope, receive, send_safely)
-            else:
-                await self._app(scope, receive, send_safely)
+            stranger = _stranger(scope) if self._loopback_only else None
+            await (refused(stranger) if stranger else self._app)(scope, receive, send_safely)
         except Exception as error:
             logger.error("request %s failed: %s", request_id, _where(error))
             if status:
@@ -92,6 +89,22 @@ class Envelope:
             path = scope["path"] if scope["path"] in self._paths else "other"
             self._measures.requests.labels(path, str(status)).inc()
             self._measures.seconds.labels(path).observe(time.perf_counter() - started)
+
+
+def _stranger(scope: Scope) -> Refusal | None:
+    """Why a request to an endpoint without a key is not this machine's own, if it is not."""
+    headers = Headers(scope=scope)
+    host = headers.get("host", "")
+    if not _names_this_machine(host):
+        message = "without a key this endpoint answers this machine only, by 127.0.0.1 or localhost"
+        return Refusal(403, "host", message, field="Host")
+    if scope["method"] in ("GET", "HEAD"):  # a link may lead here; what is answered, no other origin may read
+        return None
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
+    if site not in ("same-origin", "none") or origin not in (None, f"http://{host}", f"https://{host}"):
+        message = "without a key this endpoint judges nothing that a page of another origin sends"
+        return Refusal(403, "origin", message, field="Origin")
+    return None
 
 
 def _names_this_machine(host: str) -> bool:

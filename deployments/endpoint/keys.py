@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import shlex
 import threading
 import time
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ from tasks.errors import ConfigError
 PRIMARY: Final = "LIGHTBOX_PRIMARY_KEY"
 SECONDARY: Final = "LIGHTBOX_SECONDARY_KEY"
 MIN_LENGTH: Final = 16
-"""Shorter keys can be guessed."""
+MIN_DIFFERENT: Final = 8
+"""Shorter keys, and keys of fewer different characters, can be guessed."""
 
 LOOK_SECONDS: Final = 1.0
 _NO_KEYS: Final = "set LIGHTBOX_PRIMARY_KEY, or name a file with `LIGHTBOX_PRIMARY_KEY=...` by --key-file"
@@ -79,6 +81,11 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
 
 def _from_file(file: Path) -> tuple[bytes, ...]:
     try:
+        if file.stat().st_mode & 0o007:
+            raise ConfigError(
+                f"every user of this machine may read the key file {file}",
+                cure=f"chmod o= {shlex.quote(str(file))}",
+            )
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
@@ -94,11 +101,13 @@ def _from_file(file: Path) -> tuple[bytes, ...]:
 
 def _digests(source: Mapping[str, str]) -> tuple[bytes, ...]:
     keys = {name: source.get(name, "").strip() for name in (PRIMARY, SECONDARY)}
+    cure = "make one by: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
     for name, key in keys.items():
         if key and len(key) < MIN_LENGTH:
+            raise ConfigError(f"{name} has {len(key)} characters, fewer than {MIN_LENGTH}", cure=cure)
+        if key and (len(set(key)) < MIN_DIFFERENT or key in (key + key)[1:-1]):
             raise ConfigError(
-                f"{name} has {len(key)} characters, fewer than {MIN_LENGTH}",
-                cure="make one by: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+                f"{name} repeats itself, or has fewer than {MIN_DIFFERENT} different characters", cure=cure
             )
     return tuple(hashlib.sha256(key.encode()).digest() for key in keys.values() if key)
 

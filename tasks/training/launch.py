@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,9 +33,7 @@ def launch(work: Callable[..., R], devices: int, *, device: str, progress: Progr
         LightboxError: what a rank raised. TrainingError: a rank died.
     """
     threads = max(1, torch.get_num_threads() // devices)
-    store = dist.TCPStore(  # type: ignore[attr-defined]
-        "127.0.0.1", 0, is_master=True, wait_for_workers=False
-    )
+    store = _rendezvous()
     context = multiprocessing.get_context("spawn")
     ranks: list[SpawnProcess] = []
     ends: list[Connection] = []
@@ -55,6 +54,18 @@ def launch(work: Callable[..., R], devices: int, *, device: str, progress: Progr
             process.join()
         for end in ends:
             end.close()
+
+
+def _rendezvous() -> Any:
+    """Where the ranks find one another: on loopback only, since nobody is asked who they are.
+
+    By itself torch would listen on all addresses.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    return dist.TCPStore(  # type: ignore[attr-defined]
+        "127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach()
+    )
 
 
 def _torchrun_environment(rank: int, size: int, port: int) -> dict[str, str]:
@@ -133,8 +144,8 @@ def _work_as_rank(
     if cuda:
         device = f"cuda:{rank}"
         torch.cuda.set_device(rank)
-    else:
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nothing listens outside this machine
+    for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        os.environ.setdefault(variable, "lo")  # nothing listens outside this machine
     try:
         dist.init_process_group("nccl" if cuda else "gloo")
         answer = work(**arguments, device=device, progress=_progress_to(parent, rank))

@@ -1,12 +1,14 @@
 """The test page in a real browser, without a network: drop an image, read the label, see the overlay."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.services.live_endpoint import PRIMARY, Live, picture
+from support.services.live_endpoint import PRIMARY, Live, live, picture
+
+from deployments.endpoint.settings import ServeSettings
 
 pytestmark = pytest.mark.slow
 
@@ -101,3 +103,36 @@ def test_consume_and_docs_can_be_read(page: Any, shared: Live) -> None:
     for path in ("/score", "/predict", "/health/ready", "/metrics"):
         assert path in page.inner_text("#operations")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+ASK = """async ([url, data]) => {
+  const seen = [];
+  for (const mode of ["cors", "no-cors"]) {
+    try {
+      const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
+      const answer = await fetch(`${url}/predict`, { method: "POST", mode, body: new Blob([bytes]) });
+      seen.push(await answer.text());
+    } catch (error) { seen.push(String(error)); }
+  }
+  return seen;
+}"""
+
+
+def test_a_page_of_another_origin_gets_no_judgement(
+    browser: Any, another_origin: str, settings: Callable[..., ServeSettings]
+) -> None:
+    image = base64.b64encode(picture()).decode()
+    with live(settings(), keys={}) as found:
+        url = f"http://127.0.0.1:{found.client.port}"
+        page = browser.new_page()
+        page.goto(another_origin)
+        seen = page.evaluate(ASK, [url, image])
+        page.goto(url)
+        own = page.evaluate(ASK, [url, image])
+        page.close()
+        judged = found.client.get("/metrics").body.decode()
+    assert "probabilities" not in str(seen)
+    assert "probabilities" in own[0]
+    assert 'images_total{deployment="champion"' in judged
+    total = [float(row.rpartition(" ")[2]) for row in judged.splitlines() if "_images_total{" in row]
+    assert sum(total) == 2, "its own page's two"

@@ -1,5 +1,7 @@
 """Keys: either opens, both can be replaced while the endpoint runs, none means this machine only."""
 
+import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ def write(file: Path, *keys: str) -> None:
     text = "# keys\n" + "".join(f"{name}={key}\n" for name, key in zip(names, keys, strict=False))
     temporary = file.with_suffix(".new")
     temporary.write_text(text)
+    temporary.chmod(0o600)
     temporary.replace(file)
 
 
@@ -39,6 +42,13 @@ def test_keys_of_a_file_are_replaced_without_a_restart(
         assert [status(SECONDARY), status(new)] == [200, 200]
         file.unlink()
         assert [status(SECONDARY), status(new)] == [200, 200]
+        write(file, PRIMARY, SECONDARY)
+        file.chmod(0o644)
+        write_time = file.stat().st_mtime_ns + 1
+        os.utime(file, ns=(write_time, write_time))
+        assert [status(PRIMARY), status(new)] == [401, 200]  # not while others may read it
+        file.chmod(0o640)  # as a secret that Kubernetes mounts
+        assert [status(PRIMARY), status(new)] == [200, 401]
 
 
 def test_without_a_key_only_names_of_this_machine_are_answered(
@@ -58,6 +68,47 @@ def test_without_a_key_only_names_of_this_machine_are_answered(
             "127.0.0.1.nip.io",
         ):
             assert found.client.get("/health/ready", Host=host).status == 403, host
+
+
+OWN = {"Origin": "http://{host}"}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}
+FOREIGN = (
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "http://{host}.evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},  # another port of this machine
+)
+
+
+def test_without_a_key_nothing_is_judged_for_a_page_of_another_origin(
+    settings: Callable[..., ServeSettings],
+) -> None:
+    with live(settings(), keys={}) as found:
+        for host in (f"localhost:{found.client.port}", f"127.0.0.1:{found.client.port}"):
+            for headers, status in [*((one, 200) for one in OWN), *((one, 403) for one in FOREIGN)]:
+                sent = {"Host": host, **{name: value.format(host=host) for name, value in headers.items()}}
+                answer = found.client.predict(picture(), headers=sent)
+                assert answer.status == status, sent
+                if status == 403:
+                    assert answer.error["code"] == "origin"
+                    assert found.client.score({}, sent).error["code"] == "origin"
+                assert found.client.get("/", **sent).status == 200, "a link may lead here"
+
+
+def test_what_is_missing_is_told_in_full_only_to_those_who_show_a_key(
+    settings: Callable[..., ServeSettings], tmp_path: Path
+) -> None:
+    given = settings(workspace=str(tmp_path / "patients of ward 3"), wait_for_champion=True)
+    with live(given) as found:
+        stranger = Client(found.client.port, None).get("/health/ready")
+        assert stranger.json == {"status": "waiting", "reason": "no champion"}
+        assert "ward 3" in found.client.get("/health/ready").json["reason"]
+
+
+def test_names_of_classes_are_told_only_to_those_who_show_a_key(shared: Live) -> None:
+    assert b'"yes"' in shared.client.get("/openapi.json").body
+    assert b'"yes"' not in Client(shared.client.port, None).get("/openapi.json").body
 
 
 @pytest.mark.parametrize(
@@ -80,10 +131,26 @@ def test_a_short_key_is_refused() -> None:
         KeyRing(None, {"LIGHTBOX_PRIMARY_KEY": "short"})
 
 
+@pytest.mark.parametrize("key", ["a" * 16, "ab" * 20, "abcdefgh" * 2, "1" * 8 + "0" * 9])
+def test_a_key_that_is_easily_guessed_is_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match="repeats itself"):
+        KeyRing(None, {"LIGHTBOX_SECONDARY_KEY": key})
+    KeyRing(None, {"LIGHTBOX_SECONDARY_KEY": secrets.token_hex(16)})
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602])
+def test_a_file_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
+    write(tmp_path / "keys", PRIMARY)
+    (tmp_path / "keys").chmod(mode)
+    with pytest.raises(ConfigError, match="every user of this machine") as caught:
+        KeyRing(tmp_path / "keys")
+    assert caught.value.cure == f"chmod o= {tmp_path / 'keys'}"
+
+
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         KeyRing(tmp_path / "missing")
-    (tmp_path / "empty").write_text("")
+    (tmp_path / "empty").touch(0o600)
     with pytest.raises(ConfigError, match="holds no key"):
         KeyRing(tmp_path / "empty")
 

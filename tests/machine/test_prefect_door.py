@@ -5,11 +5,9 @@ Not to another program, nor to a page of another origin that a person opens: eit
 
 import base64
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -180,28 +178,6 @@ async ([api, deployment]) => {
   return seen;
 }
 """
-
-
-@pytest.fixture
-def another_origin() -> Iterator[str]:
-    """A page on another port of this machine, which is another origin."""
-
-    class Page(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-            self.wfile.write(b"<title>a page</title>")
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Nothing on the terminal."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as pages:
-        thread = threading.Thread(target=pages.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{pages.server_address[1]}/"
-        pages.shutdown()
-        thread.join()
 
 
 def test_a_page_of_another_origin_starts_no_run_and_reads_no_block(

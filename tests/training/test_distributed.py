@@ -1,5 +1,6 @@
 """One training on several processes: the figures of one, after a rank was killed as well; failures are told."""
 
+import ipaddress
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from support.repository import REPOSITORY, TESTS
+from support.runs.listening import addresses_of_a_rank
 from support.runs.torchrun_training import FINE_TUNE, train_both
 from support.samples.disc_pictures import Pictures
 
@@ -21,7 +23,9 @@ from tasks.data.training_view import TrainingView
 from tasks.errors import ConfigError, TrainingError
 from tasks.training.device import check_devices
 from tasks.training.distributed import Ranks
+from tasks.training.launch import launch
 from tasks.training.member import TrainedMember, fit_member
+from tasks.work.progress import silent
 
 
 class Cramped(Pictures):
@@ -93,6 +97,15 @@ def test_a_killed_rank_is_told_and_gone_on_from(
     losses = [row.train_loss for row in one.curves]
     assert [row.train_loss for row in member.curves] == pytest.approx(losses, rel=5e-3)  # bfloat16
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ranks_meet_on_loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    found = launch(addresses_of_a_rank, 2, device="cpu", progress=silent)
+    assert "127.0.0.1" in found
+    assert all(ipaddress.ip_address(address).is_loopback for address in found), found
 
 
 def test_shares_differ_by_one_at_most_and_leave_nothing_out() -> None:
