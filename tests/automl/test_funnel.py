@@ -151,7 +151,7 @@ def test_what_a_fold_says_has_no_say_in_its_recipe(fold: int, spread: float, see
         rng = np.random.default_rng([seed, crc32(recipe.model_dump_json().encode())])
         return float(rng.uniform(0, spread))
 
-    def way(labels: dict[int, NDArray[np.int64]]) -> tuple[dict[FineTune, float], Recipe, tuple[Tried, ...]]:
+    def way(labels: dict[int, NDArray[np.int64]]) -> tuple[dict[FineTune, float], object, tuple[Tried, ...]]:
         """The scores by which the fold's recipe is chosen, the choice, and the leaderboard."""
         trainer = Drawn(skill, labels=labels)
         funnel = Funnel(scope(max_trials=4), trainer, clock=lambda: trainer.now)
