@@ -21,7 +21,6 @@ from tasks.automl.units import Answers, Unit
 from tasks.errors import ConfigError, TrainingError
 from tasks.images.settings import Preprocessing
 from tasks.training.recipes import PRESETS, FineTune, Probe
-from tasks.training.recipes import Recipe as AnyRecipe
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -152,9 +151,7 @@ def test_what_a_fold_says_has_no_say_in_its_recipe(fold: int, spread: float, see
         rng = np.random.default_rng([seed, crc32(recipe.model_dump_json().encode())])
         return float(rng.uniform(0, spread))
 
-    def way(
-        labels: dict[int, NDArray[np.int64]],
-    ) -> tuple[dict[FineTune, float], AnyRecipe, tuple[Tried, ...]]:
+    def way(labels: dict[int, NDArray[np.int64]]) -> tuple[dict[FineTune, float], object, tuple[Tried, ...]]:
         """The scores by which the fold's recipe is chosen, the choice, and the leaderboard."""
         trainer = Drawn(skill, labels=labels)
         funnel = Funnel(scope(max_trials=4), trainer, clock=lambda: trainer.now)
