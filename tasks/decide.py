@@ -42,7 +42,7 @@ def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
     return manifest is not None and manifest.sha256 == evaluated.manifest.sha256
 
 
-@stage("decide", version=3, state=_opponent)
+@stage("decide", version=4, state=_opponent)
 def decide_promotion(
     run: Run, listing: Listing, catalogue: Catalogue, evaluated: EvaluatedBundle, settings: GateSettings
 ) -> Verdict:

@@ -1,6 +1,6 @@
-"""The decision to serve a model: a bar on recall, and a champion to beat. Every reason is given in words."""
+"""The decision to serve a model: better than chance, a bar on recall, a champion to beat. Every reason is in words."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -11,12 +11,17 @@ from tasks.evaluation.settings import GateSettings
 from tasks.evaluation.words import as_reason
 from tasks.record import Frozen
 
+CHANCE: Final = 0.5
+"""AUC of a model that knows nothing. Recall is no evidence against it: the threshold is set for recall, and a coin
+reaches any."""
+
 
 class Decision(Frozen):
     """Whether the model is served from now on, and why."""
 
     verdict: Literal["promoted", "refused"] = Field(description="Whether the model becomes the champion.")
     reasons: list[str] = Field(min_length=1, description="Every check, in words, passed or not.")
+    above_chance: bool = Field(description="Whether the AUC was shown to be above that of chance.")
     recall_reached: bool = Field(description="Whether the bar on recall was reached.")
     champion_beaten: bool | None = Field(
         description="Whether the champion was beaten; None without a champion."
@@ -31,10 +36,13 @@ def decide(
     *,
     incomparable: str | None = None,
 ) -> Decision:
-    """Promote when recall reaches the bar and the champion, if any, is beaten; a tie refuses.
+    """Promote what is shown to be better than chance, reaches the bar on recall and beats the champion, if any.
+
+    A tie refuses.
 
     `incomparable` says in words why there is a champion but no comparison: the bar then decides alone.
     """
+    above_chance, chance = _chance_check(evaluation)
     recall_reached, reasons = _recall_check(evaluation, settings)
     beaten = None
     if champion_comparison is None:
@@ -42,14 +50,28 @@ def decide(
     else:
         beaten, more = _champion_check(champion_comparison, settings)
         reasons += more
-    promoted = recall_reached and beaten is not False
+    reasons = [*reasons, chance] if above_chance else [chance, *reasons]
+    promoted = above_chance and recall_reached and beaten is not False
     return Decision(
         verdict="promoted" if promoted else "refused",
         reasons=reasons,
+        above_chance=above_chance,
         recall_reached=recall_reached,
         champion_beaten=beaten,
         settings=settings,
     )
+
+
+def _chance_check(evaluation: Evaluation) -> tuple[bool, str]:
+    """Always by the lower bound: a figure above a half proves nothing."""
+    auc = evaluation.auc
+    if auc.value is None or auc.lower is None:
+        return False, f"the model is not shown to be better than chance: AUC cannot be judged ({auc.reason})"
+    above = auc.lower > CHANCE
+    words = f"{as_reason('AUC', auc)}: lower bound {_digits(auc.lower, CHANCE)}"
+    if above:
+        return True, f"{words} is above chance ({CHANCE:g})"
+    return False, f"the model is NOT shown to be better than chance. {words} is not above {CHANCE:g}"
 
 
 def _recall_check(evaluation: Evaluation, settings: GateSettings) -> tuple[bool, list[str]]:

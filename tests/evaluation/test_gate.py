@@ -10,6 +10,7 @@ from tasks.errors import DataSetUnusable
 from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.gate import decide
 from tasks.evaluation.metrics import Evaluation, evaluate
+from tasks.evaluation.out_of_fold import judge
 from tasks.evaluation.settings import GateSettings
 
 CLASSES = ["no", "yes"]
@@ -70,7 +71,7 @@ def test_the_lower_bound_decides_unless_the_value_is_asked_for() -> None:
 
 def test_an_undefined_recall_refuses() -> None:
     decision = decide(_evaluation(0, positives=0), None, GateSettings(min_recall=0))
-    assert decision.verdict == "refused" and "no image of class yes" in decision.reasons[0]
+    assert decision.verdict == "refused" and "no image of class yes" in decision.reasons[1]
 
 
 def test_without_a_positive_class_macro_recall_is_judged() -> None:
@@ -84,13 +85,13 @@ def test_without_a_positive_class_macro_recall_is_judged() -> None:
 def test_a_clearly_better_challenger_is_promoted() -> None:
     decision = decide(_evaluation(147), _comparison(0.5, 2.0), GateSettings())
     assert decision.verdict == "promoted" and decision.champion_beaten
-    assert len(decision.reasons) == 3 and "champion (version 4)" in decision.reasons[1]
+    assert len(decision.reasons) == 4 and "champion (version 4)" in decision.reasons[1]
 
 
 def test_a_better_challenger_below_the_bar_is_refused_with_all_reasons() -> None:
     decision = decide(_evaluation(120), _comparison(0.5, 2.0), GateSettings())
     assert decision.verdict == "refused" and decision.champion_beaten and not decision.recall_reached
-    assert len(decision.reasons) == 3
+    assert len(decision.reasons) == 4
 
 
 def test_a_tie_does_not_promote() -> None:
@@ -224,3 +225,52 @@ def test_the_text_shows_on_which_side_of_the_bar_a_figure_lies() -> None:
     decision = decide(evaluation, None, GateSettings(min_recall=lower + 1e-4))
     shown = float(decision.reasons[0].split("lower bound ")[1].split(" ")[0])
     assert shown < lower + 1e-4 and decision.verdict == "refused"
+
+
+def _judged(scores: np.ndarray, labels: np.ndarray, seed: int) -> Evaluation:
+    """Through the rules of a run: out-of-fold thresholds for a recall of 0.95."""
+    folds = np.random.default_rng(seed).permutation(labels.size) % 5
+    judged = judge(
+        labels,
+        np.stack([-scores / 2, scores / 2], axis=1),
+        folds,
+        straddling=np.zeros(labels.size, dtype=np.bool_),
+        reported_folds=frozenset(range(5)),
+        positive=1,
+        recall_target=0.95,
+    )
+    return evaluate(
+        labels,
+        judged.probabilities,
+        judged.predicted,
+        np.arange(labels.size),
+        CLASSES,
+        positive_class="yes",
+        protocol="cross_validation",
+        resamples=200,
+    )
+
+
+@pytest.mark.parametrize("model", ["coin", "inverted", "constant"])
+def test_a_model_that_knows_nothing_is_refused_whatever_recall_it_reaches(model: str) -> None:
+    labels = np.r_[np.ones(155, dtype=np.int64), np.zeros(98, dtype=np.int64)]
+    promoted = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        noise = rng.normal(size=labels.size)
+        scores = {"coin": noise, "inverted": noise - labels, "constant": np.zeros(labels.size)}[model]
+        evaluation = _judged(scores, labels, seed)
+        assert evaluation.recall.value is not None and evaluation.recall.value > 0.9
+        decision = decide(evaluation, None, GateSettings(min_recall=0.8))
+        promoted += decision.verdict == "promoted"
+        if decision.verdict == "refused":
+            assert decision.reasons[0].startswith("the model is NOT shown to be better than chance. AUC")
+    assert promoted <= 2, "of 40 coins one is expected to seem better at the 2.5 % level"
+
+
+def test_a_figure_above_a_half_is_no_evidence_even_where_values_are_compared() -> None:
+    labels = np.r_[np.ones(30, dtype=np.int64), np.zeros(30, dtype=np.int64)]
+    scores = np.random.default_rng(6).normal(size=60) + 0.1 * labels
+    evaluation = _judged(scores, labels, 0)
+    assert evaluation.auc.value is not None and evaluation.auc.value > 0.5
+    assert decide(evaluation, None, GateSettings(min_recall=0.1, on="value")).verdict == "refused"
