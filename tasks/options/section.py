@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from textwrap import shorten
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -13,7 +14,9 @@ from tasks.options.hints import forms_in
 from tasks.options.marks import Options
 from tasks.record import Frozen
 
-CURE = "see --help for what each option takes"
+CURE: Final = "see --help for what each option takes"
+MOST_SHOWN: Final = 80
+"""Characters of a refused value that a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Section:
             return ConfigError(f"{who} is needed", cure=CURE)
         if problem["type"] == "string_pattern_mismatch":  # an address may hold a password
             return ConfigError(f"{who}: {problem['msg']}", cure=CURE)
-        return ConfigError(f"{who}: {problem['msg']} (got {problem['input']!r})", cure=CURE)
+        given = shorten(repr(problem["input"]), MOST_SHOWN)
+        return ConfigError(f"{who}: {problem['msg']} (got {given})", cure=CURE)
 
 
 def _has_meaning(option: FieldOption, said: Mapping[FieldOption, Any]) -> bool:
