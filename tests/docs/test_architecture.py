@@ -1,6 +1,7 @@
 """docs/architecture.md says how the code is built: its tree, its picture of imports, its rules, its workspace."""
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -8,6 +9,7 @@ from typing import Any
 
 from support.pages import blocks
 from support.repository import REPOSITORY
+from support.services.required_tools import output_of
 
 from tasks.stores.layout import KINDS, place_of
 
@@ -75,6 +77,16 @@ def test_every_stage_is_told_of_and_has_a_test_of_its_own() -> None:
     for name in stages():
         assert f"`tasks/{name}`" in told, name
         assert (REPOSITORY / "tests" / "tasks" / f"test_{name}").is_file(), name
+
+
+def test_the_picture_is_drawn_from_the_imports_and_no_arrow_leads_up() -> None:
+    """The program ends with an error where imports go round in a circle."""
+    picture = output_of(sys.executable, "docs/dependency_picture.py", "--print")
+    assert picture in PAGE.read_text(), "run `make docs`"
+    order = re.findall(r"^    (\w+)\[", picture, re.MULTILINE)
+    arrows = re.findall(r"^    (\w+) --> (\w+)$", picture, re.MULTILINE)
+    assert len(order) > 20
+    assert all(order.index(upper) < order.index(lower) for upper, lower in arrows)
 
 
 def test_the_import_rules_cover_every_room() -> None:
