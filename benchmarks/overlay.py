@@ -24,11 +24,11 @@ from scipy.ndimage import distance_transform_edt
 
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
 from flows.retrain import retrain
+from tasks.catalogue import copies_ever
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.settings import ImagesSource
 from tasks.demo.data_set import make_demo
 from tasks.engine.run import Run
-from tasks.evaluate import copies_ever
 from tasks.evaluation.intervals import proportion
 from tasks.images.content_box import content_box
 from tasks.images.decode import decode, prepare
