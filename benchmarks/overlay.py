@@ -36,6 +36,7 @@ from tasks.images.settings import Preprocessing
 from tasks.models.bundle import load_bundle
 from tasks.models.overlay import enlarged
 from tasks.pages.album import Album
+from tasks.stores.layout import CATALOGUE_ROWS, catalogue_path
 from tasks.stores.workspace import Workspace
 
 BRIGHTER_THAN_BACKGROUND = 30
@@ -67,10 +68,11 @@ def measure(folder: Path, preset: str) -> None:
     predictions = pd.read_parquet(result.predictions)
     found = predictions[(predictions["label"] == "yes") & (predictions["predicted"] == "yes")]
     found = found.drop_duplicates("sha256").reset_index(drop=True)
-    table = f"datasets/demo/{result.dataset.digest[:16]}"
-    catalogue = CatalogueTable.from_parquet(
-        workspace.read(f"{table}/catalogue.parquet"), workspace.read(f"{table}/rejects.parquet")
+    table, rejects = (
+        workspace.read(catalogue_path("demo", result.dataset.digest, file))
+        for file in (CATALOGUE_ROWS, "rejects.parquet")
     )
+    catalogue = CatalogueTable.from_parquet(table, rejects)
     album = Album(
         catalogue,
         copies_ever(Run(id=result.run, name="demo", workspace=workspace.url), catalogue),
