@@ -24,11 +24,11 @@ from scipy.ndimage import distance_transform_edt
 
 from flows.config import DataSet, TrainingSettings, WorkspaceLocation
 from flows.retrain import retrain
+from tasks.catalogue import copies_ever
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.settings import ImagesSource
 from tasks.demo.data_set import make_demo
 from tasks.engine.run import Run
-from tasks.evaluate import copies_ever
 from tasks.evaluation.intervals import proportion
 from tasks.images.content_box import content_box
 from tasks.images.decode import decode, prepare
@@ -36,6 +36,7 @@ from tasks.images.settings import Preprocessing
 from tasks.models.bundle import load_bundle
 from tasks.models.overlay import enlarged
 from tasks.pages.album import Album
+from tasks.stores.layout import CATALOGUE_ROWS, catalogue_path
 from tasks.stores.workspace import Workspace
 
 BRIGHTER_THAN_BACKGROUND = 30
@@ -67,10 +68,11 @@ def measure(folder: Path, preset: str) -> None:
     predictions = pd.read_parquet(result.predictions)
     found = predictions[(predictions["label"] == "yes") & (predictions["predicted"] == "yes")]
     found = found.drop_duplicates("sha256").reset_index(drop=True)
-    table = f"datasets/demo/{result.dataset.digest[:16]}"
-    catalogue = CatalogueTable.from_parquet(
-        workspace.read(f"{table}/catalogue.parquet"), workspace.read(f"{table}/rejects.parquet")
+    table, rejects = (
+        workspace.read(catalogue_path("demo", result.dataset.digest, file))
+        for file in (CATALOGUE_ROWS, "rejects.parquet")
     )
+    catalogue = CatalogueTable.from_parquet(table, rejects)
     album = Album(
         catalogue,
         copies_ever(Run(id=result.run, name="demo", workspace=workspace.url), catalogue),

@@ -17,6 +17,7 @@ from tasks.evaluate import evaluate_bundle
 from tasks.evaluation.metrics import Evaluation
 from tasks.export import export_bundle
 from tasks.ingest import ingest
+from tasks.predict import predict_unseen
 from tasks.prepare import prepare_ways
 from tasks.record import Frozen
 
@@ -67,7 +68,8 @@ def find_recipe(
         pixels = prepare_ways(run, listing, catalogue, recipes.preprocessings)
         members = call(fine_tune, run, catalogue, recipes, pixels, training, evaluation.served)
         bundle = export_bundle(run, catalogue, pixels, members.found_by(searched))
-        evaluated = evaluate_bundle(run, listing, catalogue, bundle, evaluation.recall_target)
+        predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
+        evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
     return FoundRecipe(
         run=run.id,
         search=searched,

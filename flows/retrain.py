@@ -24,6 +24,7 @@ from tasks.export import export_bundle
 from tasks.ingest import ingest
 from tasks.label_status import tell_unlabelled
 from tasks.notify import notify
+from tasks.predict import predict_unseen
 from tasks.prepare import prepare_ways
 from tasks.promote import promote, publish
 from tasks.report import write_report
@@ -89,7 +90,8 @@ def retrain(
                 fine_tune, read_trained, run, catalogue, recipes, pixels, training, evaluation.served
             ).found_by(searched)
         bundle = export_bundle(run, catalogue, pixels, members)
-        evaluated = evaluate_bundle(run, listing, catalogue, bundle, evaluation.recall_target)
+        predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
+        evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
         verdict = decide_promotion(run, listing, catalogue, evaluated, gate)
         version = publish(run, bundle, evaluated)
         report = write_report(

@@ -76,12 +76,13 @@ def ledger_of(run: Run) -> VersionedDocument:
     return VersionedDocument(run.open_workspace(), FOLD_LEDGER.folder(name=run.name))
 
 
-def _ledger_state(run: Run) -> str:
+def ledger_state(run: Run) -> str:
+    """Digest of the fold ledger, for stages whose result depends on what it remembers."""
     content = ledger_of(run).read()[1]
     return hashlib.sha256(content or b"").hexdigest()
 
 
-@stage("catalogue", version=2, state=_ledger_state)
+@stage("catalogue", version=2, state=ledger_state)
 def build_catalogue(
     run: Run, listing: Listing, settings: CatalogueSettings, positive_class: str | None
 ) -> Catalogue:
@@ -119,6 +120,20 @@ def read_catalogue(run: Run, record: Catalogue) -> CatalogueTable:
 def read_near_pairs(run: Run, record: Catalogue) -> pd.DataFrame:
     """The pairs of contents that count as copies, with NEAR_PAIR_COLUMNS."""
     return typed(pd.read_parquet(io.BytesIO(run.read(record.near_pairs))), NEAR_PAIR_COLUMNS)
+
+
+def copies_ever(run: Run, table: CatalogueTable) -> dict[str, list[str]]:
+    """The contents of each group, those included that are gone from the store: a member may have learnt from them."""
+    ledger = FoldLedger.from_bytes(ledger_of(run).read()[1], table.n_folds)
+    ever: dict[str, list[str]] = {}
+    for sha256, entry in ledger.entries.items():
+        ever.setdefault(entry.group, []).append(sha256)
+    return {
+        str(group): [
+            copy for name in sorted({ledger.entries[sha256].group for sha256 in now}) for copy in ever[name]
+        ]
+        for group, now in table.contents.groupby("group")["sha256"]
+    }
 
 
 def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCatalogue:

@@ -17,7 +17,6 @@ from tasks.catalogue import Catalogue, read_catalogue
 from tasks.engine.run import Run, block_options
 from tasks.engine.stage import stage
 from tasks.errors import ConfigError
-from tasks.evaluate import predict_unseen
 from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.side_by_side import CommonImages, Side, images_in_common, judge_side, threshold_folds
@@ -33,6 +32,7 @@ from tasks.pages.comparison_page import (
     Disagreement,
     render_comparison,
 )
+from tasks.predict import logits_of_unseen
 from tasks.record import FileReference, Record
 
 FEW_GROUPS = 50
@@ -83,7 +83,7 @@ def compare_models(
     for model, bundle in zip(models, bundles, strict=True):
         check_question(catalogue, model, bundle)
     table = read_catalogue(run, catalogue)
-    said = [predict_unseen(run, listing, table, [bundle]) for bundle in bundles]
+    said = [logits_of_unseen(run, listing, table, [bundle]).by_file(table) for bundle in bundles]
     (first_rows, [first_logits]), (second_rows, [second_logits]) = said
     common = images_in_common((first_rows, first_logits), (second_rows, second_logits), catalogue.classes)
     folds = threshold_folds(common.labels, common.groups)

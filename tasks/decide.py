@@ -8,17 +8,19 @@ import pandas as pd
 from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
-from tasks.engine.run import Run, block_options
-from tasks.engine.stage import stage
-from tasks.evaluate import EvaluatedBundle, judged_folds, predict_unseen
+from tasks.engine.run import Run
+from tasks.engine.stage import stage, timed_stages
+from tasks.errors import RegistryError
+from tasks.evaluate import EvaluatedBundle, judged_folds
 from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.gate import Decision, decide
 from tasks.evaluation.out_of_fold import OperatingRule, apply_by_fold
 from tasks.evaluation.settings import GateSettings
 from tasks.ingest import Listing
-from tasks.models.bundle import Bundle, load_bundle
+from tasks.models.manifest import BundleManifest
 from tasks.models.registry import Registry
-from tasks.record import Record
+from tasks.predict import predict_unseen, read_unseen
+from tasks.record import FileReference, Record
 
 
 class Verdict(Record):
@@ -38,8 +40,11 @@ def _opponent(run: Run, evaluated: EvaluatedBundle) -> str | None:
 
 
 def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
-    manifest = Registry(run.open_workspace()).manifest(run.name, version)
-    return manifest is not None and manifest.sha256 == evaluated.manifest.sha256
+    try:
+        manifest = Registry(run.open_workspace()).manifest(run.name, version)
+    except RegistryError:  # its bundle is gone
+        return False
+    return manifest.sha256 == evaluated.manifest.sha256
 
 
 @stage("decide", version=4, state=_opponent)
@@ -51,23 +56,18 @@ def decide_promotion(
     if champion is None:
         return Verdict(decision=decide(evaluated.evaluation, None, settings), champion=None, comparison=None)
     registry = Registry(run.open_workspace())
-    bundle = load_bundle(registry.uri(run.name, champion), block_options(run.workspace_block), run.cache_root)
-    if not _same_question(catalogue, bundle):
+    bundle, facts = registry.manifest(run.name, champion), registry.read(run.name, champion)
+    if (facts.classes, facts.positive_class) != (catalogue.classes, catalogue.positive_class):
         reason = (
-            f"the champion (version {champion}) knows the classes {', '.join(bundle.manifest.classes)}, this model "
+            f"the champion (version {champion}) knows the classes {', '.join(facts.classes)}, this model "
             f"{', '.join(catalogue.classes)}: they cannot be compared, the bar on recall decides alone"
         )
         decision = decide(evaluated.evaluation, None, settings, incomparable=reason)
         return Verdict(decision=decision, champion=champion, comparison=None)
-    comparison = _compared(run, listing, catalogue, evaluated, bundle, champion)
+    comparison = _compared(run, listing, catalogue, evaluated, bundle, facts, champion)
     return Verdict(
         decision=decide(evaluated.evaluation, comparison, settings), champion=champion, comparison=comparison
     )
-
-
-def _same_question(catalogue: Catalogue, bundle: Bundle) -> bool:
-    facts = bundle.manifest
-    return (facts.classes, facts.positive_class) == (catalogue.classes, catalogue.positive_class)
 
 
 def _compared(
@@ -75,17 +75,18 @@ def _compared(
     listing: Listing,
     catalogue: Catalogue,
     evaluated: EvaluatedBundle,
-    bundle: Bundle,
+    bundle: FileReference,
+    facts: BundleManifest,
     champion: str,
 ) -> Comparison:
     """The champion by the rules that were chosen without an image's fold, as the challenger.
 
     Images of a fold for which it has none (it was judged on fewer folds) may have chosen its threshold: left out.
     """
-    rows, (logits,) = predict_unseen(run, listing, read_catalogue(run, catalogue), [bundle])
-    rules = {
-        rule.fold: OperatingRule(rule.temperature, rule.threshold) for rule in bundle.manifest.fold_rules
-    }
+    with timed_stages():  # part of this stage, and kept: another bar or threshold has nothing predicted anew
+        said = predict_unseen(run, listing, catalogue, bundle, faster=False)
+    rows, (logits,) = read_unseen(run, catalogue, said).by_file(read_catalogue(run, catalogue))
+    rules = {rule.fold: OperatingRule(rule.temperature, rule.threshold) for rule in facts.fold_rules}
     folds = judged_folds(rows, catalogue)
     probabilities, predicted = apply_by_fold(rules, logits, folds, catalogue.positive_index)
     theirs = rows[["path"]].assign(row=np.arange(len(rows)))[np.isin(folds, list(rules))]

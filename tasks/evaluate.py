@@ -1,7 +1,5 @@
-"""Evaluate: the exported bundle itself, on images that its members never saw."""
+"""Evaluate: from what was said of unseen images to a threshold and honest figures; nothing is predicted anew."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,29 +7,21 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from tasks.catalogue import Catalogue, ledger_of, read_catalogue
+from tasks.catalogue import Catalogue, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
-from tasks.data.folds import FoldLedger
 from tasks.data.given_split import Leak, leak_of
 from tasks.data.labels import IN_BOTH
 from tasks.engine.run import Run
-from tasks.engine.stage import progress, stage
+from tasks.engine.stage import stage
 from tasks.evaluation.faster import compare_precisions
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_folds
-from tasks.export import ExportedBundle, load_by_manifest
-from tasks.images.settings import Preprocessing
-from tasks.ingest import Listing, image_reader, read_listing
-from tasks.models.bundle import Bundle
-from tasks.models.manifest import amended
-from tasks.models.runtimes import faster_runtime
+from tasks.ingest import Listing, read_listing
+from tasks.models.manifest import amended, read_manifest
+from tasks.predict import UnseenPredictions, read_unseen
 from tasks.record import FileReference, Record
 
 Mask = npt.NDArray[np.bool_]
-Pixels = npt.NDArray[np.uint8]
-
-IMAGES_IN_HAND = 256
-DECODE_THREADS = 4
 
 
 class EvaluatedBundle(Record):
@@ -54,17 +44,17 @@ class EvaluatedBundle(Record):
     )
 
 
-@stage("evaluate", version=4)
+@stage("evaluate", version=5)
 def evaluate_bundle(
-    run: Run, listing: Listing, catalogue: Catalogue, bundle: ExportedBundle, recall_target: float
+    run: Run,
+    listing: Listing,
+    catalogue: Catalogue,
+    predictions: UnseenPredictions,
+    recall_target: float,
 ) -> EvaluatedBundle:
-    """Predict each image by members that saw neither it nor a copy, choose the threshold elsewhere, judge."""
+    """Judge each image by a threshold that was chosen elsewhere, and count."""
     table = read_catalogue(run, catalogue)
-    runtime = faster_runtime()
-    bundles = [load_by_manifest(run, bundle.manifest)]
-    if runtime is not None:
-        bundles.append(load_by_manifest(run, bundle.manifest, "bfloat16"))
-    rows, (logits, *faster_logits) = predict_unseen(run, listing, table, bundles)
+    rows, (logits, *faster_logits) = read_unseen(run, catalogue, predictions).by_file(table)
     concerned = (~_beside_the_test(rows, catalogue)).to_numpy(np.bool_)
     rows, logits = rows[concerned], logits[concerned]
     folds = judged_folds(rows, catalogue)
@@ -85,13 +75,13 @@ def evaluate_bundle(
     )
     served = judged.served
     faster = None
-    if runtime is not None:
+    if predictions.runtime is not None:
         said = judged.applied_to(faster_logits[0][concerned], folds, positive)
         others = replace(judged, probabilities=said[0], predicted=said[1])
         figures = _figures(catalogue, rows, labels, others, judged.reported)
-        faster = compare_precisions(evaluation, figures, runtime)
+        faster = compare_precisions(evaluation, figures, predictions.runtime)
     manifest = amended(
-        bundles[0].manifest,
+        read_manifest(run.read(predictions.bundle), run.open_workspace().uri(predictions.bundle.path)),
         threshold=served.threshold,
         temperature=served.temperature,
         fold_rules=[
@@ -149,62 +139,6 @@ def _leak(
     leak, leaking = leak_of(table.frame, listed.loc[listed[IN_BOTH], "path"].tolist())
     clean = ~rows["path"].isin(table.frame.loc[leaking, "path"]).to_numpy(np.bool_)
     return leak, judged.reported & clean
-
-
-def predict_unseen(
-    run: Run, listing: Listing, table: CatalogueTable, bundles: Sequence[Bundle]
-) -> tuple[pd.DataFrame, list[npt.NDArray[np.float64]]]:
-    """Rows of the catalogue that some member never saw, and the mean logits (n, classes) of those members.
-
-    The `bundles` are one and the same, computed in different precisions: each image is read and decoded once. Copies of
-    one content are predicted once; conflicts are left out.
-    """
-    contents = table.contents
-    read = image_reader(run, listing)
-    copies = copies_ever(run, table)
-    report, total = progress(), len(contents)
-    first = bundles[0]
-    logits = [np.zeros((total, len(first.manifest.classes))) for _ in bundles]
-    judged = np.zeros(total, dtype=np.bool_)
-    with ThreadPoolExecutor(DECODE_THREADS) as pool:
-        for start in range(0, total, IMAGES_IN_HAND):
-            some = contents.iloc[start : start + IMAGES_IN_HAND]
-            images = _stacked(pool.map(lambda path: first.prepared(read(path)), some["path"]), len(some))
-            groups = some["group"].tolist()
-            stop = start + len(some)
-            for bundle, values in zip(bundles, logits, strict=True):
-                values[start:stop], judged[start:stop] = bundle.predict_unseen(
-                    images, some["sha256"].tolist(), groups, [copies[group] for group in groups]
-                )
-            report(stop, total, "images")
-    place = {sha256: row for row, sha256 in enumerate(contents["sha256"]) if judged[row]}
-    frame = table.frame[~table.frame["conflict"] & table.frame["sha256"].isin(place)]
-    frame = frame.sort_values("path", ignore_index=True)
-    rows = [place[sha256] for sha256 in frame["sha256"]]
-    return frame, [values[rows] for values in logits]
-
-
-def _stacked(images: Iterable[Mapping[Preprocessing, Pixels]], n: int) -> dict[Preprocessing, Pixels]:
-    """From each of n images, prepared in several ways, to uint8 (n, S, S, 3) for each way."""
-    stacked: dict[Preprocessing, Pixels] = {}
-    for row, image in enumerate(images):
-        for way, pixels in image.items():
-            stacked.setdefault(way, np.empty((n, *pixels.shape), np.uint8))[row] = pixels
-    return stacked
-
-
-def copies_ever(run: Run, table: CatalogueTable) -> dict[str, list[str]]:
-    """The contents of each group, those included that are gone from the store: a member may have learnt from them."""
-    ledger = FoldLedger.from_bytes(ledger_of(run).read()[1], table.n_folds)
-    ever: dict[str, list[str]] = {}
-    for sha256, entry in ledger.entries.items():
-        ever.setdefault(entry.group, []).append(sha256)
-    return {
-        str(group): [
-            copy for name in sorted({ledger.entries[sha256].group for sha256 in now}) for copy in ever[name]
-        ]
-        for group, now in table.contents.groupby("group")["sha256"]
-    }
 
 
 def _figures(

@@ -8,12 +8,12 @@ import pandas as pd
 from pydantic import Field
 
 from tasks.audit import Audit
-from tasks.catalogue import Catalogue, read_catalogue, read_near_pairs
+from tasks.catalogue import Catalogue, copies_ever, read_catalogue, read_near_pairs
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.decide import Verdict
 from tasks.engine.run import Run
 from tasks.engine.stage import stage, timings_so_far
-from tasks.evaluate import EvaluatedBundle, copies_ever
+from tasks.evaluate import EvaluatedBundle
 from tasks.evaluation.suspects import SUSPECT_COLUMNS, find_suspects
 from tasks.export import ExportedBundle, load_by_manifest
 from tasks.fine_tune import TrainedMembers, read_curves

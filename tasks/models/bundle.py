@@ -179,27 +179,27 @@ class Bundle:
         copies: Sequence[Collection[str]] | None = None,
         progress: Progress = silent,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Each image's logits by the members that never saw it, averaged; and which images have such a member.
+        """Each image's logits by the members that never saw it, averaged; and which members these are.
 
         `images` holds the same N images in each way that a member wants, uint8 (N, S, S, 3) RGB; see `prepared`.
-        Returns logits float32 (N, C), zero where no member may judge, and that mask, bool (N,).
+        Returns logits float32 (N, C), zero where no member may judge, and who may, bool (N, members).
         """
-        unseen = [
-            self.members_unseen_by(digest, group, copies=copies[row] if copies else ())
-            for row, (digest, group) in enumerate(zip(sha256s, groups, strict=True))
-        ]
-        judged = np.array([len(members) for members in unseen])
+        unseen = np.zeros((len(sha256s), len(self.manifest.members)), np.bool_)
+        for row, (digest, group) in enumerate(zip(sha256s, groups, strict=True)):
+            judging = self.members_unseen_by(digest, group, copies=copies[row] if copies else ())
+            unseen[row, list(judging)] = True
+        judges = unseen.sum(axis=1)
         total = np.zeros((len(unseen), len(self.manifest.classes)), np.float64)
-        done, wanted = 0, int(judged.sum())
+        done, wanted = 0, int(judges.sum())
         for member, facts in enumerate(self.manifest.members):
-            rows = np.flatnonzero([member in members for members in unseen])
+            rows = np.flatnonzero(unseen[:, member])
             pixels = images[facts.preprocessing]
             for start in range(0, len(rows), _IMAGES_IN_HAND):
                 some = rows[start : start + _IMAGES_IN_HAND]
                 total[some] += self.predict_pixels(pixels[some], member)
                 done += len(some)
                 progress(done, wanted, "images")
-        return (total / np.maximum(judged, 1)[:, None]).astype(np.float32), judged > 0
+        return (total / np.maximum(judges, 1)[:, None]).astype(np.float32), unseen
 
     def _pixels_or_reason(self, data: bytes) -> NDArray[np.uint8] | Rejected:
         try:

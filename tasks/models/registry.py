@@ -168,11 +168,13 @@ class Registry:
         """
         return self._workspace.uri(version_folder(name, self.resolve(name, version)))
 
-    def manifest(self, name: str, version: str) -> FileReference | None:
-        """The bundle.json of a version, by which its bundle is known; None where it is gone."""
-        path = manifest_path(name, version)
-        if not self._workspace.exists(path):
-            return None
+    def manifest(self, name: str, version: str) -> FileReference:
+        """The bundle.json of a version or alias, by which its bundle is known.
+
+        Raises:
+            RegistryError: as `resolve`.
+        """
+        path = manifest_path(name, self.resolve(name, version))
         return FileReference(path=path, sha256=hashlib.sha256(self._workspace.read(path)).hexdigest())
 
     def read(self, name: str, version: str) -> BundleManifest:

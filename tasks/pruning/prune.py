@@ -120,9 +120,9 @@ def apply_prune(
 
 def _remove(workspace: Workspace, item: Item) -> None:
     if item.kind == "models":
-        _, model, version = item.item.split("/")
+        place = place_of(item.paths[0])
         try:
-            Registry(workspace).unpublish(model, version)
+            Registry(workspace).unpublish(place.name, place.part)
         except RegistryError:  # it was promoted a moment ago, and stays
             return
     for _, paths in groupby(item.paths, key=turn):

@@ -35,6 +35,7 @@ from tasks.ingest import Listing, ingest
 from tasks.models.bundle import load_bundle
 from tasks.models.manifest import amend, read_folder, sha256_of
 from tasks.models.registry import Registry
+from tasks.predict import predict_unseen
 from tasks.prepare import prepare_images
 from tasks.promote import publish
 from tasks.report import write_report
@@ -78,9 +79,7 @@ class Went:
             self.run, self.catalogue, chosen, pixels, TrainingSettings(device="cpu"), "average"
         )
         self.bundle: ExportedBundle = export_bundle(self.run, self.catalogue, pixels, self.trained)
-        self.evaluated: EvaluatedBundle = evaluate_bundle(
-            self.run, self.listing, self.catalogue, self.bundle, 0.95
-        )
+        self.evaluated = self.judged(self.run, self.bundle)
         verdict = decide_promotion(self.run, self.listing, self.catalogue, self.evaluated, GateSettings())
         version = publish(self.run, self.bundle, self.evaluated)
         with timed_stages():
@@ -102,10 +101,15 @@ class Went:
             another, self.catalogue, same, pixels, TrainingSettings(device="cpu"), "average"
         )
         bundle = export_bundle(another, self.catalogue, pixels, members)
-        challenger = evaluate_bundle(another, self.listing, self.catalogue, bundle, 0.95)
+        challenger = self.judged(another, bundle)
         publish(another, bundle, challenger)
         Registry(self.run.open_workspace()).promote("small", version.version, ("first",))
         self.verdict = decide_promotion(another, self.listing, self.catalogue, challenger, GateSettings())
+
+    def judged(self, run: Run, bundle: ExportedBundle) -> EvaluatedBundle:
+        """Predict and evaluate."""
+        predictions = predict_unseen(run, self.listing, self.catalogue, bundle.manifest)
+        return evaluate_bundle(run, self.listing, self.catalogue, predictions, 0.95)
 
     def compare(self, first: str, second: str, *more: str) -> Done:
         """`lightbox compare` on the images that both were trained on."""

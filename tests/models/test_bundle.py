@@ -148,19 +148,19 @@ class TestHonesty:
         bundle, images = load_bundle(exported), pixels(4)
         digests = ["a" * 64, "c" * 64, "e" * 64, "f" * 64]
         copies: list[list[str]] = [[], [], [], ["a" * 64, "c" * 64]]
-        logits, judged = bundle.predict_unseen(
+        logits, unseen = bundle.predict_unseen(
             {KIND.preprocessing: images}, digests, ["one", "two", "new", "new"], copies
         )
         each = np.stack([bundle.predict_pixels(images, member) for member in range(3)])
         np.testing.assert_allclose(logits[0], each[0, 0], atol=1e-5)
         np.testing.assert_allclose(logits[1], each[1, 1], atol=1e-5)
         np.testing.assert_allclose(logits[2], each[:, 2].mean(axis=0), atol=1e-5)
-        assert judged.tolist() == [True, True, True, False]
+        assert [np.flatnonzero(members).tolist() for members in unseen] == [[0], [1], [0, 1, 2], []]
         assert not logits[3].any()
 
     def test_nothing_to_judge(self, exported: Path) -> None:
-        logits, judged = load_bundle(exported).predict_unseen({KIND.preprocessing: pixels(0)}, [], [])
-        assert (logits.shape, judged.shape) == ((0, 2), (0,))
+        logits, unseen = load_bundle(exported).predict_unseen({KIND.preprocessing: pixels(0)}, [], [])
+        assert (logits.shape, unseen.shape) == ((0, 2), (0, 3))
 
 
 class TestDamage:

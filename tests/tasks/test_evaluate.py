@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 from support.runs.staged_run import CHECKS, IMAGES, NAME, StagedRun, write_pictures
 
-from tasks.catalogue import build_catalogue, read_catalogue
+from tasks.catalogue import build_catalogue, copies_ever, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.settings import ImagesSource
 from tasks.engine.run import open_run
-from tasks.evaluate import copies_ever
 from tasks.evaluation.metrics import Evaluation
 from tasks.ingest import ingest
 from tasks.models.bundle import load_bundle

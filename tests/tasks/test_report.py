@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from support.runs.main_job import FinishedRun, lightbox
 
+from tasks.catalogue import copies_ever
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.engine.run import Run
-from tasks.evaluate import copies_ever
 from tasks.evaluation.shortcuts import ALL_FACTS
 from tasks.evaluation.suspects import SUSPECT_COLUMNS
 from tasks.models.bundle import load_bundle

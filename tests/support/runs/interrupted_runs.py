@@ -38,6 +38,7 @@ IN_A_WRITE = {
     "catalogue": r"/catalogue\.parquet$",
     "image cache": r"/shard-.*\.npy$",
     "export": r"^runs/.*/bundle/.*\.onnx$",
+    "predict": r"/unseen_logits/",
     "evaluate": r"/predictions\.parquet$",
     "publish": r"^models/.*/v\d+/.*\.onnx$",
     "report": r"/report/index\.html$",
@@ -45,7 +46,7 @@ IN_A_WRITE = {
 }
 POINTS = (
     *("fetch", "ledger", "catalogue", "image cache", "training"),
-    *("export", "evaluate", "publish", "report", "promote"),
+    *("export", "predict", "evaluate", "publish", "report", "promote"),
 )
 
 

@@ -19,6 +19,7 @@ from tasks.export import ExportedBundle, export_bundle
 from tasks.fine_tune import TrainedMembers, train_member
 from tasks.images.settings import Preprocessing
 from tasks.ingest import Listing, ingest
+from tasks.predict import UnseenPredictions, predict_unseen
 from tasks.prepare import ImageCache, prepare_images
 from tasks.training.recipes import Probe, TrainingOptions, WeightsChoice
 
@@ -49,6 +50,7 @@ class StagedRun:
     pixels: ImageCache
     members: TrainedMembers
     bundle: ExportedBundle
+    predictions: UnseenPredictions
     evaluated: EvaluatedBundle
 
     def another_run(self) -> Run:
@@ -87,8 +89,11 @@ def staged(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> StagedRun:
             refit=None,
         )
         bundle = export_bundle(run, catalogue, (pixels,), members)
-        evaluated = evaluate_bundle(run, listing, catalogue, bundle, 0.95)
-    return StagedRun(folder / "cache", run, listing, catalogue, pixels, members, bundle, evaluated)
+        predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
+        evaluated = evaluate_bundle(run, listing, catalogue, predictions, 0.95)
+    return StagedRun(
+        *(folder / "cache", run, listing, catalogue, pixels, members, bundle, predictions, evaluated)
+    )
 
 
 @pytest.fixture
