@@ -30,7 +30,8 @@ from tasks.copies.near_copies import CopyIndex, find_copies
 from tasks.copies.settings import NearCopyRule
 from tasks.copies.similarity import EXACT_PAIRS, KEPT_OF_MANY, Vectors, similar_pairs
 from tasks.demo.data_set import make_demo
-from tasks.images.decode import ImageRejected, decode, prepare
+from tasks.images.decode import decode, prepare
+from tasks.images.reject_reasons import ImageRejected
 from tasks.stores.workspace import Workspace
 
 LARGE = 2 * SIDE

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tasks.engine.run import Run, block_options
 from tasks.engine.stage import progress, stage
-from tasks.images.decode import ImageRejected
+from tasks.images.reject_reasons import ImageRejected
 from tasks.images.settings import DecodeLimits
 from tasks.ingest import Listing
 from tasks.label_begin import Labelling, document_of, studio_of

@@ -17,7 +17,7 @@ from tasks.data.settings import ImagesSource
 from tasks.engine.run import Run, block_options
 from tasks.engine.stage import progress, stage
 from tasks.errors import ConfigError, WorkspaceError
-from tasks.images.decode import RejectReason
+from tasks.images.reject_reasons import RejectReason
 from tasks.models.bundle import Bundle, Prediction, Rejected, load_bundle
 from tasks.record import FileReference, Frozen, Record, digest_of
 from tasks.stores.datastore import Blob, Datastore

@@ -14,7 +14,7 @@ from deployments.endpoint.measures import Measures
 from deployments.endpoint.overlay import overlay, picture_for_people
 from deployments.endpoint.refusal import Refusal
 from deployments.endpoint.served_model import ServedModel
-from tasks.images.decode import ImageRejected
+from tasks.images.reject_reasons import ImageRejected
 from tasks.models.bundle import Prediction
 
 

@@ -12,7 +12,7 @@ from flows.config import WorkspaceLocation
 from tasks.options.command import Command
 
 if TYPE_CHECKING:
-    from tasks.models.aliases import AliasChange
+    from tasks.models.alias_document import AliasChange
     from tasks.models.registry import Registry, Version
 
 Name = Annotated[str, Parameter(help="Name of the model.")]

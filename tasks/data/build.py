@@ -14,7 +14,7 @@ from tasks.data.catalogue_table import CATALOGUE_COLUMNS, REJECT_COLUMNS, Catalo
 from tasks.data.folds import FoldLedger, assign_folds, hashed_key
 from tasks.data.inspection import FACTS, ImageFile, InspectedImages, Inspection, Rejection
 from tasks.data.pair_table import pair_table
-from tasks.images.decode import RejectReason
+from tasks.images.reject_reasons import RejectReason
 
 _OF_FILE: Final = ("path", "sha256", "size_bytes", "label", "split")
 _OF_CONTENT: Final = ("group", "fold", "conflict", "straddles")

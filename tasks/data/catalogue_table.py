@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from tasks.errors import WorkspaceError
-from tasks.images.decode import RejectReason
+from tasks.images.reject_reasons import RejectReason
 from tasks.record import Frozen
 
 CATALOGUE_COLUMNS: Final = {

@@ -14,7 +14,8 @@ from PIL import Image
 from pyarrow.lib import ArrowException
 
 from tasks.copies.duplicates import dhash
-from tasks.images.decode import ImageRejected, RejectReason, decoded
+from tasks.images.decode import decoded
+from tasks.images.reject_reasons import ImageRejected, RejectReason
 from tasks.images.settings import DecodeLimits
 from tasks.record import digest_of
 from tasks.stores.fetch_index import MAX_FILE_BYTES

@@ -5,7 +5,7 @@ from typing import Final
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.settings import ABSURD_GROUP
 from tasks.errors import ConfigError, DataSetUnusable, TooManyRejects
-from tasks.images.decode import RejectReason
+from tasks.images.reject_reasons import RejectReason
 
 _NAMED: Final = 5
 

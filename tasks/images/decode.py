@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, TypeVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from tasks.images.colour import UnsupportedMode, upright_rgb
 from tasks.images.content_box import content_box
 from tasks.images.effort import MeteredFile, TooComplex, check_file, check_opened
 from tasks.images.memory import SHARED, peak_bytes, piece_pixels
+from tasks.images.reject_reasons import ImageRejected, RejectReason
 from tasks.images.settings import DecodeLimits, Preprocessing
 from tasks.work.memory_budget import MemoryBudget
 
@@ -60,33 +60,6 @@ _KNOWN_MAGIC: Final = (
     b"\x00\x00\x00\x0cjP  ",
     b"\xff\x4f\xff\x51",
 )
-
-
-class RejectReason(StrEnum):
-    """Why a file is not used."""
-
-    unreadable = "unreadable"
-    truncated = "truncated"
-    not_an_image = "not_an_image"
-    decompression_bomb = "decompression_bomb"
-    too_complex = "too_complex"
-    too_large = "too_large"
-    too_small = "too_small"
-    unsupported = "unsupported"
-    empty_file = "empty_file"
-    label_missing = "label_missing"
-
-
-class ImageRejected(Exception):
-    """A file that cannot be used: it becomes a row with this reason, and the work goes on."""
-
-    def __init__(self, reason: RejectReason, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
 
 
 @dataclass(frozen=True)

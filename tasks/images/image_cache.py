@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from tasks.errors import ConfigError, DataError, WorkspaceError
-from tasks.images.decode import ImageRejected, decoded, prepare
+from tasks.images.decode import decoded, prepare
+from tasks.images.reject_reasons import ImageRejected
 from tasks.images.settings import DecodeLimits, Preprocessing
 from tasks.record import Frozen
 from tasks.stores.layout import IMAGE_SHARD

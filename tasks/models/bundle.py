@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import BundleError
-from tasks.images.decode import ImageRejected, RejectReason, decoded, prepare
+from tasks.images.decode import decoded, prepare
+from tasks.images.reject_reasons import ImageRejected, RejectReason
 from tasks.images.settings import Preprocessing
 from tasks.models.bundle_files import BundleFiles
 from tasks.models.inference import Graph, available_cpus, probabilities

@@ -17,7 +17,7 @@ from typing import Final
 from pydantic import Field, ValidationError
 
 from tasks.errors import BundleError, RegistryError, WorkspaceError
-from tasks.models.aliases import Alias, AliasChange, Aliases
+from tasks.models.alias_document import Alias, AliasChange, Aliases
 from tasks.models.manifest import (
     BUNDLE_FILE,
     BundleManifest,

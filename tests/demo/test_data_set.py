@@ -21,7 +21,8 @@ from tasks.demo.data_set import DemoSummary, make_demo
 from tasks.demo.plan import EXACT_COPIES, NEAR_COPIES, plan
 from tasks.demo.settings import N_NO, N_YES
 from tasks.errors import ConfigError, DataError, WorkspaceError
-from tasks.images.decode import ImageRejected, RejectReason, decode
+from tasks.images.decode import decode
+from tasks.images.reject_reasons import ImageRejected, RejectReason
 
 pytest.importorskip("nibabel", reason="needs the demo extra")
 pytest.importorskip("nilearn", reason="needs the demo extra")

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from support.repository import REPOSITORY
 
-from tasks.images.decode import ImageRejected, RejectReason, decode
+from tasks.images.decode import decode
+from tasks.images.reject_reasons import ImageRejected, RejectReason
 from tasks.images.settings import DecodeLimits
 
 

@@ -18,8 +18,9 @@ from support.samples.costly_images import (
     tiff_of_strips,
 )
 
-from tasks.images.decode import ImageRejected, RejectReason, decode
+from tasks.images.decode import decode
 from tasks.images.effort import MAX_SCANS, MAX_SEGMENTS, TooComplex, check_file
+from tasks.images.reject_reasons import ImageRejected, RejectReason
 
 CPU_SECONDS = 4.0
 """Of one thread; each of these files took from ten seconds to minutes."""

@@ -19,7 +19,7 @@ from support.repository import REPOSITORY
 from support.samples.small_bundles import KIND, as_png, facts, members, pixels, write_bundle
 
 from tasks.errors import BundleError, ConfigError
-from tasks.images.decode import RejectReason
+from tasks.images.reject_reasons import RejectReason
 from tasks.models.bundle import Bundle, Prediction, Rejected, load_bundle
 from tasks.models.inference import Graph, probabilities
 from tasks.models.manifest import amend, sha256_of

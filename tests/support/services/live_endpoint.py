@@ -63,7 +63,9 @@ class Client:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """One request and its answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=240
+        )  # only a hang takes so long
         authorization = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
             connection.request(method, path, body, {**authorization, **(headers or {})})
@@ -158,7 +160,7 @@ class Process:
         """Send a signal and wait for the end; the exit code."""
         if self.popen.poll() is None:
             self.popen.send_signal(number)
-        code = self.popen.wait(timeout=60)
+        code = self.popen.wait(timeout=240)  # only a hang takes so long
         self._reader.join(timeout=10)
         return code
 
