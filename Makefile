@@ -9,6 +9,10 @@ export UV_PYTHON ?= .venv/bin/python
 # They start whole systems, and look at what the machine does.
 ALONE := tests/deployments tests/machine tests/flows/test_ray.py
 
+# The ten files of which tests reach least are shown, and the whole. What only processes of their own run counts as not
+# reached. `make test COVERED=` measures nothing, and is faster.
+COVERED := --cov --cov-report=
+
 .PHONY: help install demo up down status check test test-services format docs
 
 help: ## show this list
@@ -50,9 +54,10 @@ test-services: ## install what the tests need beside Python
 	@UV=$(UV) infra/checks/install || echo "checkov cannot be had: tests of the templates are skipped"
 	@tests/install_system_tools
 
-test: check test-services ## all checks and all tests
-	$(RUN) pytest -n 2 --dist loadfile $(foreach path,$(ALONE),--ignore $(path))
-	$(RUN) pytest $(ALONE)
+test: check test-services ## all checks and all tests; which lines they reach
+	$(RUN) pytest -n 2 --dist loadfile $(COVERED) $(foreach path,$(ALONE),--ignore $(path))
+	$(RUN) pytest $(COVERED) $(if $(COVERED),--cov-append) $(ALONE)
+	@$(if $(COVERED),$(RUN) coverage report | awk 'NR <= 12; END { print }')
 
 format: install ## rewrite the code in the project's style
 	$(RUN) ruff format .
