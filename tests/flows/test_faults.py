@@ -190,7 +190,7 @@ def test_a_store_that_is_lost_in_mid_run(
         container.upload_blob(f"scans/{file.relative_to(images).as_posix()}", file.read_bytes())
     url = f"az://{container.container_name}"
     environment = {"AZURE_STORAGE_CONNECTION_STRING": store.azurite.connection_string}
-    read, upload, lock = Datastore.read, ObjectFiles.write, threading.Lock()
+    read, lock = Datastore.read, threading.Lock()
     asked: list[str] = []
     lose_after, lose_at = [10], [""]
 
@@ -203,13 +203,17 @@ def test_a_store_that_is_lost_in_mid_run(
                 return read(self, path)
         return read(self, path)
 
-    def write(self: ObjectFiles, path: str, data: bytes) -> Any:
-        if lose_at[0] and path.endswith(lose_at[0]):
-            store.stop()
-        return upload(self, path, data)
+    def losing(put: Callable[[ObjectFiles, str, bytes], Any]) -> Callable[[ObjectFiles, str, bytes], Any]:
+        def write(self: ObjectFiles, path: str, data: bytes) -> Any:
+            if lose_at[0] and path.endswith(lose_at[0]):
+                store.stop()
+            return put(self, path, data)
+
+        return write
 
     monkeypatch.setattr(Datastore, "read", counted)
-    monkeypatch.setattr(ObjectFiles, "write", write)
+    monkeypatch.setattr(ObjectFiles, "write", losing(ObjectFiles.write))
+    monkeypatch.setattr(ObjectFiles, "create", losing(ObjectFiles.create))
 
     def catalogue() -> Done:
         return lightbox(
@@ -231,7 +235,7 @@ def test_a_store_that_is_lost_in_mid_run(
     lose_after[0], lose_at[0] = IMAGES, "catalogue.parquet"
     lost = catalogue()
     assert lost.returncode == 2, lost.stderr
-    assert f"cannot write {url}/ws" in lost.stderr
+    assert f"cannot create {url}/ws" in lost.stderr
     assert len(asked) == IMAGES - 10, "what was fetched before the store went is not fetched again"
 
     store.start()

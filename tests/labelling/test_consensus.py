@@ -78,4 +78,4 @@ def test_the_order_of_reading_changes_nothing_and_a_winner_has_more_than_half(
 
 def test_a_rule_that_cannot_be_kept_is_refused() -> None:
     with pytest.raises(ValueError, match="max_labellers 1 is below min_labellers 2"):
-        AgreementRule(min_labellers=2)
+        AgreementRule(min_labellers=2, max_labellers=1)
