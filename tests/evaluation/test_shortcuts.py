@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.processor_time import allowed
 
 from tasks.evaluation.balance import class_balance
 from tasks.evaluation.shortcuts import ALL_FACTS, WARN_ABOVE, Shortcut, measure_shortcuts, warnings_of
@@ -106,9 +107,9 @@ def test_many_classes_have_a_macro_figure_and_thousands_stay_quick() -> None:
     )
     found = _by_fact(rows, None)["mean intensity"].auc
     assert found.lower is not None and found.lower > 0.75
-    started = time.perf_counter()
+    started = time.process_time()
     assert _by_fact(_rows(20_000, n_classes=2_000), None)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < allowed(20)
 
 
 def test_brain_mri_has_the_shortcuts_that_are_known_of_it(brain_mri: Path) -> None:

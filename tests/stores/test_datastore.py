@@ -373,7 +373,7 @@ def test_azure_where_nothing_listens_is_unreachable_soon() -> None:
         started = time.monotonic()
         with pytest.raises(StoreUnreachable) as refusal:
             Datastore("az://container/images", {"connection_string": string}).blobs()
-        assert time.monotonic() - started < 15
+        assert time.monotonic() - started < 60  # and not the minutes of a client that tries again
     assert SECRET not in str(refusal.value)
 
 

@@ -43,7 +43,7 @@ def test_without_weights_the_run_stops_at_once_and_names_the_cure(torch_home: Pa
     started = time.monotonic()
     with pytest.raises(WeightsUnavailable) as refused:
         build("densenet201", 2)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60  # and not the minutes of a client that tries again
     told = str(refused.value)
     assert "densenet201" in told
     assert str(torch_home) in told
