@@ -47,9 +47,7 @@ def main() -> None:
         baseline = _baseline(predictions, cells)
     evaluation, data = result["evaluation"], result["dataset"]
     accuracy = evaluation["accuracy"]
-    print(
-        f"{data['images']} images, {data['exact_copies']} exact copies, {data['groups']} independent groups"
-    )
+    print(f"{data['images']} images, {data['exact_copies']} exact copies, {data['groups']} groups")
     print(
         f"lightbox, preset {options.preset}: accuracy {accuracy['value']:.4f} "
         f"({accuracy['lower']:.4f} to {accuracy['upper']:.4f}), "

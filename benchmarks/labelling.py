@@ -69,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     data = _data(options.images)
     print(
-        f"{len(data.labels)} different images, {len(np.unique(data.groups))} independent groups, "
+        f"{len(data.labels)} different images, {len(np.unique(data.groups))} groups, "
         f"{FOLDS} folds, {options.seeds} seeds, batches of {BATCH}"
     )
     curves: dict[str, list[list[list[Step]]]] = {"assisted": [], "random": []}

@@ -62,6 +62,11 @@ class DataSet(Frozen):
         max_length=40,
         description="The finding in a reader's words, such as tumour, for the report.",
     )
+    one_image_a_patient: bool = Field(
+        default=False,
+        description="Say yes only if no patient has two images here. Without this and without a patient's key (column "
+        "group of the table) the report warns that its figures may be far too good.",
+    )
 
 
 class TrainingSettings(Frozen):

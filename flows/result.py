@@ -7,6 +7,7 @@ from pydantic import Field
 from tasks.audit import Audit, AuditFindings
 from tasks.automl.chosen import SearchResult
 from tasks.catalogue import Catalogue
+from tasks.clinical import Clinical, ClinicalFigures
 from tasks.data.given_split import Leak
 from tasks.decide import Verdict
 from tasks.engine.run import Run
@@ -30,7 +31,7 @@ class DataSetResult(Frozen):
     images: int = Field(description="Labelled images that were found.")
     usable: int = Field(description="Of these, images that can be used.")
     exact_copies: int = Field(description="Usable files whose bytes are a copy of another file's.")
-    groups: int = Field(description="Independent groups of copies.")
+    groups: int = Field(description="Groups of copies, and of one patient's images where a key was given.")
     conflicts: int = Field(description="Contents that stand under two labels, kept out.")
     rejects: dict[str, int] = Field(description="Unusable images by reason.")
     unlabelled: int = Field(description="Images without a label, kept apart.")
@@ -44,6 +45,7 @@ class RetrainResult(Frozen):
     dataset: DataSetResult = Field(description="The data.")
     audit: AuditFindings = Field(description="What is doubtful about the data: class balance, shortcuts.")
     evaluation: Evaluation = Field(description="Honest figures.")
+    clinical: ClinicalFigures = Field(description="What the figures mean for patients.")
     leak: Leak | None = Field(description="With a given split: copies that stand on both of its sides.")
     evaluation_without_leaks: Evaluation | None = Field(
         description="With a given split: figures of the test files without a copy among its training files."
@@ -73,6 +75,7 @@ class RetrainResult(Frozen):
         audited: Audit,
         members: TrainedMembers,
         evaluated: EvaluatedBundle,
+        clinical: Clinical,
         verdict: Verdict,
         promoted: Promotion,
         page: Report,
@@ -103,6 +106,7 @@ class RetrainResult(Frozen):
             ),
             audit=audited.findings,
             evaluation=evaluated.evaluation,
+            clinical=clinical.figures,
             leak=evaluated.leak,
             evaluation_without_leaks=evaluated.evaluation_without_leaks,
             search=members.search,

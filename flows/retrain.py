@@ -13,6 +13,7 @@ from tasks.audit import audit_images
 from tasks.automl.chosen import ChosenRecipes
 from tasks.automl.settings import SearchSettings
 from tasks.catalogue import build_catalogue
+from tasks.clinical import clinical_figures
 from tasks.compute.settings import ComputeSettings
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.decide import decide_promotion
@@ -93,9 +94,20 @@ def retrain(
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
         evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
         verdict = decide_promotion(run, listing, catalogue, evaluated, gate)
+        clinical = clinical_figures(run, listing, catalogue, evaluated, dataset.one_image_a_patient)
         version = publish(run, bundle, evaluated)
         report = write_report(
-            run, listing, catalogue, audit, members, bundle, evaluated, verdict, version, dataset.finding
+            run,
+            listing,
+            catalogue,
+            audit,
+            members,
+            bundle,
+            evaluated,
+            clinical,
+            verdict,
+            version,
+            dataset.finding,
         )
         promoted = promote(run, version, verdict)
         tracked = None
@@ -103,7 +115,7 @@ def retrain(
             tracked = track_run(
                 run, tracking, catalogue, members, evaluated, verdict, version, report, promoted
             )
-        notify(run, audit, evaluated, verdict, promoted, report.uri)
+        notify(run, audit, evaluated, clinical, verdict, promoted, report.uri)
     return RetrainResult.of(
         run,
         ingested,
@@ -111,6 +123,7 @@ def retrain(
         audit,
         members,
         evaluated,
+        clinical,
         verdict,
         promoted,
         report,

@@ -14,7 +14,7 @@ from tasks.stores.layout import catalogue_path
 class AuditFindings(Frozen):
     """What was found, and what a person should know of it."""
 
-    balance: ClassBalance = Field(description="Images and independent groups of each class.")
+    balance: ClassBalance = Field(description="Images and groups of each class.")
     shortcuts: tuple[Shortcut, ...] = Field(description="How well trivial facts alone predict the label.")
     warnings: tuple[str, ...] = Field(description="All warnings in sentences, the gravest first.")
 

@@ -36,7 +36,7 @@ from tasks.predict import logits_of_unseen
 from tasks.record import FileReference, Record
 
 FEW_GROUPS = 50
-"""Below so many independent groups the page warns."""
+"""Below so many groups of copies or patients the page warns."""
 
 _REGISTERED: Final = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*)/)?(champion|challenger|v[1-9][0-9]*)")
 
@@ -210,7 +210,7 @@ def _notes(
         if facts.decode_limits != catalogue.decode:
             yield f"{name} decodes images under other limits than this catalogue"
     if comparison.n_groups < FEW_GROUPS:
-        yield f"there are only {comparison.n_groups} independent groups of images: most differences may be chance"
+        yield f"there are only {comparison.n_groups} groups of images: most differences may be chance"
 
 
 def _shown(uri: str, facts: BundleManifest, side: Side) -> ComparedModel:

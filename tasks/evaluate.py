@@ -1,5 +1,6 @@
 """Evaluate: from what was said of unseen images to a threshold and honest figures; nothing is predicted anew."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -104,6 +105,11 @@ def evaluate_bundle(
             _figures(catalogue, rows, labels, judged, clean) if clean is not None and clean.any() else None
         ),
     )
+
+
+def read_predictions(run: Run, evaluated: EvaluatedBundle) -> pd.DataFrame:
+    """One row a reported image: path, sha256, group, fold, label, predicted, threshold, probability_<class>."""
+    return pd.read_parquet(io.BytesIO(run.read(evaluated.predictions)))
 
 
 def judged_folds(rows: pd.DataFrame, catalogue: Catalogue) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from tasks.audit import Audit
+from tasks.clinical import Clinical
 from tasks.decide import Verdict
 from tasks.engine.run import Run
 from tasks.engine.stage import inside_flow_run, stage
@@ -45,6 +46,7 @@ def notify(
     run: Run,
     audit: Audit,
     evaluated: EvaluatedBundle,
+    clinical: Clinical,
     verdict: Verdict,
     promotion: Promotion,
     report_uri: str,
@@ -54,9 +56,8 @@ def notify(
     if inside_flow_run():
         from prefect.events import emit_event
 
-        summary = summary_markdown(
-            run.name, evaluated.evaluation, verdict.decision, audit.findings.warnings, report_uri
-        )
+        warnings = (*clinical.figures.patients.cautions, *audit.findings.warnings)
+        summary = summary_markdown(run.name, evaluated.evaluation, verdict.decision, warnings, report_uri)
         _show(run, summary, evaluated.evaluation, report_uri)
         for event in notice.events:
             if not _said_before(run, event):

@@ -1,6 +1,5 @@
 """Report: one HTML page for people, published to the workspace and linked in Prefect."""
 
-import io
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,11 +8,12 @@ from pydantic import Field
 
 from tasks.audit import Audit
 from tasks.catalogue import Catalogue, copies_ever, read_catalogue, read_near_pairs
+from tasks.clinical import Clinical
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.decide import Verdict
 from tasks.engine.run import Run
 from tasks.engine.stage import stage, timings_so_far
-from tasks.evaluate import EvaluatedBundle
+from tasks.evaluate import EvaluatedBundle, read_predictions
 from tasks.evaluation.suspects import SUSPECT_COLUMNS, find_suspects
 from tasks.export import ExportedBundle, load_by_manifest
 from tasks.fine_tune import TrainedMembers, read_curves
@@ -54,7 +54,7 @@ class Report(Record):
     suspect_images: int = Field(ge=0, description="How many these are; none is dropped by itself.")
 
 
-@stage("report", version=2)
+@stage("report", version=3)
 def write_report(
     run: Run,
     listing: Listing,
@@ -63,6 +63,7 @@ def write_report(
     members: TrainedMembers,
     exported: ExportedBundle,
     evaluated: EvaluatedBundle,
+    clinical: Clinical,
     verdict: Verdict,
     published: Published,
     finding: str | None,
@@ -81,6 +82,8 @@ def write_report(
     content = ReportContent(
         created=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         evaluation=evaluated.evaluation,
+        patients=clinical.figures.patients,
+        per_patient=clinical.figures.per_patient,
         predictions=rows,
         decision=verdict.decision,
         serving=_serving(catalogue, exported, evaluated, verdict, published),
@@ -117,11 +120,6 @@ def write_report(
         suspects=run.write("suspects.parquet", suspects.to_parquet(index=False)),
         suspect_images=len(suspects),
     )
-
-
-def read_predictions(run: Run, evaluated: EvaluatedBundle) -> pd.DataFrame:
-    """One row a reported image: path, sha256, group, fold, label, predicted, threshold, probability_<class>."""
-    return pd.read_parquet(io.BytesIO(run.read(evaluated.predictions)))
 
 
 def suspect_table(

@@ -33,7 +33,9 @@ def demo(
     settings = {
         "images": ImagesSource(url=str(summary.images)),
         "workspace": WorkspaceLocation(url=str(folder / "workspace")),
-        "dataset": DataSet(name="demo", positive_class="yes", finding="simulated lesion"),
+        "dataset": DataSet(
+            name="demo", positive_class="yes", finding="simulated lesion", one_image_a_patient=True
+        ),
         "training": training,
     }
     run_retrain(settings, needs_run=False, force=force, json_file=json, quiet=quiet)

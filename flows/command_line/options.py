@@ -39,7 +39,9 @@ SEARCH = Options(
 Images = Annotated[ImagesSource, IMAGES]
 Workspace = Annotated[WorkspaceLocation, WORKSPACE]
 About = Annotated[DataSet, DATA_SET]
-Named = Annotated[DataSet, DATA_SET.but({"positive_class": None, "finding": None})]
+Named = Annotated[
+    DataSet, DATA_SET.but({"positive_class": None, "finding": None, "one_image_a_patient": None})
+]
 Checks = Annotated[
     CatalogueSettings,
     Options("Checks", {"n_folds": "folds", "decode": "", "copies": "", "copies.search": "near-copies"}),

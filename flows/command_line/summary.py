@@ -26,10 +26,10 @@ def show_retrain(console: Console, result: RetrainResult) -> None:
     """Data, figures, decision, seconds by stage."""
     data, figures = result.dataset, result.evaluation
     console.print(
-        f"\n[bold]{data.name}[/]: {data.images} images, {data.exact_copies} exact copies, {data.groups} independent "
-        f"groups, {sum(data.rejects.values())} unusable, {data.unlabelled} unlabelled"
+        f"\n[bold]{data.name}[/]: {data.images} images, {data.exact_copies} exact copies, {data.groups} groups, "
+        f"{sum(data.rejects.values())} unusable, {data.unlabelled} unlabelled"
     )
-    for warning in result.audit.warnings:
+    for warning in (*result.clinical.patients.cautions, *result.audit.warnings):
         console.print(f"[yellow]warning[/]: {escape(warning)}", highlight=False)
     if result.search is not None:
         show_search(console, result.search)

@@ -11,7 +11,7 @@ from tasks.copies.content import Content
 from tasks.copies.near_copies import CopyIndex, find_copies
 from tasks.copies.settings import NearCopyRule
 from tasks.data.catalogue_table import CATALOGUE_COLUMNS, REJECT_COLUMNS, CatalogueTable, typed
-from tasks.data.folds import FoldLedger, assign_folds, hashed_key
+from tasks.data.folds import FoldLedger, assign_folds, hashed_keys
 from tasks.data.inspection import FACTS, ImageFile, InspectedImages, Inspection, Rejection
 from tasks.data.pair_table import pair_table
 from tasks.images.reject_reasons import RejectReason
@@ -124,7 +124,7 @@ def _content(
         sha256=sha256,
         pixel_sha256=found.pixel_sha256,
         dhash=found.dhash,
-        keys=tuple(sorted({hashed_key(file.group) for file in files if file.group})),
+        keys=tuple(sorted(set().union(*(hashed_keys(file.group) for file in files if file.group)))),
         label=next(iter(agreed)) if len(agreed) == 1 else None,
         split="test" if "test" in splits else ("train" if splits else None),
     )

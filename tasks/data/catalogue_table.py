@@ -48,7 +48,7 @@ class CatalogueSummary(Frozen):
     exact_copies: int = Field(description="Files whose bytes are a copy of another file's.")
     pixel_copies: int = Field(description="Distinct files whose pixels are a copy of another one's.")
     near_copies: int = Field(description="Distinct pictures beyond the first of their group.")
-    groups: int = Field(description="Independent groups of copies.")
+    groups: int = Field(description="Groups of copies, and of one patient's images where a key was given.")
     largest_group: int = Field(description="Contents of the largest group.")
     conflicts: int = Field(
         description="Contents that stand under several labels: neither learnt nor reported on."
@@ -106,7 +106,7 @@ class CatalogueTable:
 
     @property
     def groups(self) -> int:
-        """Independent groups of copies."""
+        """Groups of copies, and of one patient's images where a key was given."""
         return int(self.frame["group"].nunique())
 
     def summary(self) -> CatalogueSummary:

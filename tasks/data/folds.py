@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tasks.copies.content import Content
 from tasks.copies.duplicates import group_by_pairs, pairs_by_key
+from tasks.data.patient_key import folded_key
 from tasks.errors import ConfigError, WorkspaceError
 
 LEDGER_SCHEMA_VERSION: Final = 1
@@ -124,8 +125,16 @@ class FoldAssignment:
     ledger: FoldLedger
 
 
+def hashed_keys(key: str) -> set[str]:
+    """Under what a given group key stands in the ledger, either of which joins: as it is folded, and as it is written.
+
+    Ledgers of before know it only as it was written.
+    """
+    return {hashed_key(key), hashed_key(folded_key(key))}
+
+
 def hashed_key(key: str) -> str:
-    """A given group key as the ledger keeps it: a digest, so that no patient's number is stored for ever."""
+    """A key as the ledger keeps it: a digest, so that no patient's number is stored for ever."""
     return hashlib.sha256(f"group key\0{key}".encode()).hexdigest()[:32]
 
 

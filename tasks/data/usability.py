@@ -54,7 +54,7 @@ def _check_folds(table: CatalogueTable) -> None:
     if not lacking:
         return
     told = [
-        f"class {label!r} has {sum(fold[label] for fold in by_fold)} independent groups of images and none in fold "
+        f"class {label!r} has {sum(fold[label] for fold in by_fold)} groups of images and none in fold "
         f"{', '.join(missing[label])}"
         for label in lacking[:_NAMED]
     ]

@@ -1,4 +1,4 @@
-"""Class balance: how many images and independent groups each class has, and what follows from it."""
+"""Class balance: how many images and groups of copies or patients each class has, and what follows from it."""
 
 import pandas as pd
 from pydantic import Field
@@ -19,7 +19,7 @@ class ClassSize(Frozen):
 
     name: str = Field(description="The class.")
     images: int = Field(ge=0, description="Usable files.")
-    groups: int = Field(ge=0, description="Independent groups of copies, or patients.")
+    groups: int = Field(ge=0, description="Groups of copies, or of patients where a key was given.")
 
 
 class ClassBalance(Frozen):
@@ -50,8 +50,8 @@ def _warnings(classes: tuple[ClassSize, ...], ratio: float) -> list[str]:
         named = ", ".join(f"{row.name} ({row.groups})" for row in few[:_MOST_NAMED])
         more = f" and {len(few) - _MOST_NAMED} more classes" if len(few) > _MOST_NAMED else ""
         found.append(
-            f"Fewer than {FEW_GROUPS} independent groups of images: {named}{more}. Figures of such a class are very "
-            "unsure, whatever the model; collect more independent images (copies do not count)."
+            f"Fewer than {FEW_GROUPS} groups of images: {named}{more}. Figures of such a class are very "
+            "unsure, whatever the model; collect images of more patients (copies do not count)."
         )
     if ratio > HIGH_RATIO:
         largest, smallest = max(classes, key=lambda row: row.images), min(classes, key=lambda row: row.images)

@@ -14,6 +14,7 @@ from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.gate import Decision
 from tasks.evaluation.intervals import Floats, Ints
 from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.patients import PatientFacts
 from tasks.evaluation.shortcuts import Shortcut
 from tasks.pages.changes import Change
 from tasks.pages.plots import EpochFigures
@@ -177,12 +178,14 @@ class ReportContent:
 
     created: str
     evaluation: Evaluation
+    patients: PatientFacts
     predictions: EvaluatedPredictions
     decision: Decision
     serving: Serving
     dataset: DataSetFacts
     provenance: Mapping[str, str]
     seconds: Mapping[str, float]
+    per_patient: Evaluation | None = None
     finding: Finding | None = None
     curves: Mapping[str, Sequence[EpochFigures]] = field(default_factory=dict)
     notes: Sequence[str] = ()

@@ -45,13 +45,26 @@ class Headline:
 def headline(content: ReportContent) -> Headline:
     """What a reader must know before anything else."""
     evaluation = content.evaluation
-    tested = f"{evaluation.n} images that the tested model had not seen"
-    if evaluation.n_groups < evaluation.n:
-        tested += f", in {evaluation.n_groups} independent groups"
+    tested = f"{evaluation.n} images that the tested model had not seen, {_who(content)}"
     words = _binary_words(content) if evaluation.positive_class is not None else _many_class_words(evaluation)
     return Headline(
         tested, *words, served=_served(content), whose=_whose(content), cautions=_cautions(content)
     )
+
+
+def _who(content: ReportContent) -> str:
+    """On whom the figures rest; never more than is known."""
+    groups = counted(content.evaluation.n_groups, "group")
+    if content.patients.known == "key":
+        return f"in {groups} of patients and copies"
+    if content.patients.known == "declared":
+        return f"in {groups} of copies, no patient with two images"
+    return f"in {groups} of copies, patients unknown"
+
+
+def counted(count: int, what: str) -> str:
+    """Such as `1 group` and `3 groups`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _binary_words(content: ReportContent) -> tuple[str, str, str, str]:
@@ -105,7 +118,7 @@ def _served(content: ReportContent) -> str:
 
 
 def _cautions(content: ReportContent) -> list[Caution]:
-    found = []
+    found = [Caution(caution, "patients") for caution in content.patients.cautions]
     raised = [shortcut for shortcut in content.shortcuts if shortcut.warning]
     if raised:
         # The facts themselves first, all of them together last.

@@ -217,6 +217,7 @@ def _sections(content: ReportContent) -> list[tuple[str, str]]:
     """Anchors of the sections that appear."""
     present = [
         ("figures", "Figures", True),
+        ("patients", "Patients", True),
         ("second-looks", "Second looks", bool(content.second_looks)),
         ("champion", "Champion", content.comparison is not None),
         ("threshold", "Threshold", content.serving.threshold is not None),

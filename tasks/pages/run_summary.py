@@ -18,7 +18,7 @@ def summary_markdown(
     lines = [
         f"# {name}: {decision.verdict}",
         "",
-        f"{evaluation.n} images in {evaluation.n_groups} independent groups, {evaluation.protocol.replace('_', '-')}; "
+        f"{evaluation.n} images in {evaluation.n_groups} groups, {evaluation.protocol.replace('_', '-')}; "
         f"figures of {evaluation.figures_of}.",
         "",
         "| figure | value | 95 % interval | n |",

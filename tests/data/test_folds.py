@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.copies.content import Content
-from tasks.data.folds import FoldAssignment, FoldLedger, LedgerEntry, assign_folds, hashed_key
+from tasks.data.folds import FoldAssignment, FoldLedger, LedgerEntry, assign_folds, hashed_key, hashed_keys
 from tasks.errors import ConfigError, WorkspaceError
 
 
@@ -229,6 +229,21 @@ def test_a_patient_who_comes_back_takes_the_same_fold() -> None:
     assert np.array_equal(later.folds[:10], first.folds)
     assert b"patient" not in later.ledger.to_bytes()
     assert len(nodes) == 20
+
+
+@given(
+    key=st.text("abcXYZ019-_ äßÉ", min_size=1),
+    before=st.sampled_from(["", " "]),
+    after=st.text(" \t", max_size=2),
+)
+def test_keys_that_differ_in_capitals_or_spaces_join(key: str, before: str, after: str) -> None:
+    assert hashed_keys(f"{before}{key.upper()}{after}") & hashed_keys(key.lower())
+    assert not hashed_keys(f"{key}1") & hashed_keys(key)
+
+
+def test_a_key_joins_what_an_older_ledger_knows_as_it_was_written() -> None:
+    assert hashed_key("P-07") in hashed_keys("P-07")
+    assert hashed_keys("P-07") & hashed_keys(" p-07 ") == {hashed_key("p-07")}
 
 
 def test_a_given_split_is_honoured() -> None:

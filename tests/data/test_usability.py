@@ -55,7 +55,7 @@ def test_a_class_in_too_few_groups_is_named_and_many_of_them_are_not_all_listed(
     with pytest.raises(DataSetUnusable) as caught:
         check_usable(small({"fine": 4} | {f"rare {i:02d}": 1 for i in range(8)}), None, 0.1)
     message = str(caught.value)
-    assert "'rare 00' has 1 independent groups" in message
+    assert "'rare 00' has 1 groups" in message
     assert "'rare 04'" in message
     assert "'rare 05'" not in message
     assert "and 3 more of 9 classes" in message

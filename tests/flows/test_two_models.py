@@ -19,6 +19,7 @@ from flows.fine_tune import NO_AVERAGE, fine_tune, read_trained
 from tasks.audit import audit_images
 from tasks.automl.chosen import ChosenRecipes
 from tasks.catalogue import Catalogue, build_catalogue
+from tasks.clinical import clinical_figures
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.decide import decide_promotion
 from tasks.demo.data_set import DemoSummary
@@ -82,6 +83,9 @@ class Went:
         self.evaluated = self.judged(self.run, self.bundle)
         verdict = decide_promotion(self.run, self.listing, self.catalogue, self.evaluated, GateSettings())
         version = publish(self.run, self.bundle, self.evaluated)
+        clinical = clinical_figures(
+            self.run, self.listing, self.catalogue, self.evaluated, one_image_a_patient=False
+        )
         with timed_stages():
             report = write_report(
                 *(
@@ -92,7 +96,7 @@ class Went:
                     self.trained,
                     self.bundle,
                 ),
-                *(self.evaluated, verdict, version, None),
+                *(self.evaluated, clinical, verdict, version, None),
             )
         self.page = self.run.open_workspace().read(report.page.path).decode()
         another = open_run(str(folder / "ws"), None, "small")

@@ -17,6 +17,13 @@ from tasks.evaluation.comparison import compare
 from tasks.evaluation.gate import decide
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Protocol, evaluate
+from tasks.evaluation.patients import (
+    NO_PATIENT,
+    PatientFacts,
+    evaluate_patients,
+    patient_facts,
+    patient_numbers,
+)
 from tasks.evaluation.settings import GateSettings
 from tasks.evaluation.shortcuts import Shortcut
 from tasks.pages import report_page as page
@@ -79,6 +86,7 @@ def _content(
     return ReportContent(
         created="2031-03-04 10:12 UTC",
         evaluation=evaluation,
+        patients=_patients(n, declared=True),
         predictions=EvaluatedPredictions(labels, chance, predicted, groups),
         decision=decide(evaluation, None, GateSettings(min_recall=0.2)),
         serving=Serving(
@@ -90,6 +98,11 @@ def _content(
         provenance={"Seed": "0"},
         seconds={"ingest": 1.5, "train": 20.0},
     )
+
+
+def _patients(n: int, *, keys: list[str] | None = None, declared: bool = False) -> PatientFacts:
+    numbers = np.full(n, NO_PATIENT) if keys is None else patient_numbers(pd.Series(keys))
+    return patient_facts(pd.Series([str(i) for i in range(n)]), numbers, declared=declared)
 
 
 def _picture(path: str, side: int = 400) -> Picture:
@@ -108,6 +121,8 @@ def _full(text: str) -> ReportContent:
         serving=replace(base.serving, version=text, bundle_uri=text, champion_version=text),
         provenance={text: text},
         seconds={text: 1.0},
+        patients=base.patients.model_copy(update={"known": "key", "cautions": (text,)}),
+        per_patient=base.evaluation,
         worst_errors=[_picture(text)] * 12,
         surest_hits=[_picture(text)] * 6,
         explained=text,
@@ -200,12 +215,51 @@ def test_the_first_screen_says_what_a_clinician_must_know() -> None:
     assert words.misses_sure.endswith(
         f"{100 * (1 - recall.upper):.0f} and {100 * (1 - recall.lower):.0f} in 100"
     )
-    assert (
-        words.tested.startswith("120 images") and f"{content.evaluation.n_groups} independent" in words.tested
-    )
+    assert words.tested.startswith("120 images")
+    assert f"{content.evaluation.n_groups} groups of copies, no patient with two images" in words.tested
     html = page.render_page(content)
     assert words.misses.split(" would")[1] in html and html.index("would be missed") < html.index("<nav")
     assert "“yes” images would be missed" in html
+
+
+def test_where_patients_are_unknown_that_is_the_first_caution_and_nothing_is_called_independent() -> None:
+    base = _content(["no", "yes"], "yes")
+    found = Estimate(value=0.76, lower=0.7, upper=0.8, n=120)
+    content = replace(
+        base,
+        patients=_patients(120),
+        shortcuts=[Shortcut(fact="aspect ratio", auc=found, warning="w")],
+    )
+    words = headline(content)
+    assert words.tested.endswith("groups of copies, patients unknown")
+    assert words.cautions[0].words.startswith("Patients unknown, only groups of copies are kept apart")
+    assert "may be far too good" in words.cautions[0].words and words.cautions[0].anchor == "patients"
+    html = page.render_page(content)
+    assert "independent" not in html
+    assert html.index("may be far too good") < html.index("<nav")
+
+
+def test_with_a_key_figures_stand_per_patient_beside_those_per_image() -> None:
+    base = _content(["no", "yes"], "yes")
+    keys = [f"p{i // 3}" for i in range(120)]
+    positive = base.predictions.labels == 1
+    people = evaluate_patients(
+        patient_numbers(pd.Series(keys)),
+        positive,
+        base.predictions.probabilities[:, 1],
+        base.predictions.predicted == 1,
+        np.array(keys),
+        finding="yes",
+        protocol="cross_validation",
+    )
+    assert people is not None
+    content = replace(base, patients=_patients(120, keys=keys), per_patient=people)
+    assert headline(content).tested.endswith("groups of patients and copies")
+    assert headline(content).cautions == []
+    html = page.render_page(content)
+    section = html[html.index('id="patients"') : html.index('id="calibration"')]
+    assert "40 patients, " in section and "40 keys for 120 images" in section
+    assert people.recall.value is not None and f"{100 * people.recall.value:.1f}" in section
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from support.runs.staged_run import NAME, StagedRun
 
 from tasks.audit import audit_images
+from tasks.clinical import clinical_figures
 from tasks.decide import Verdict
 from tasks.evaluation.gate import decide
 from tasks.evaluation.settings import GateSettings
@@ -16,7 +17,10 @@ def told(staged: StagedRun, min_recall: float) -> tuple[ModelEvent, ...]:
     promotion = Promotion(version="v2", champion=champion, bundle_uri="models/discs/v2")
     audit = audit_images(staged.run, staged.catalogue)
     verdict = Verdict(decision=decision, champion="v1", comparison=None)
-    return notify(staged.run, audit, staged.evaluated, verdict, promotion, "report.html").events
+    clinical = clinical_figures(
+        staged.run, staged.listing, staged.catalogue, staged.evaluated, one_image_a_patient=False
+    )
+    return notify(staged.run, audit, staged.evaluated, clinical, verdict, promotion, "report.html").events
 
 
 def test_a_promotion_is_one_event(staged_copy: StagedRun) -> None:

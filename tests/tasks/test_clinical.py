@@ -1,0 +1,59 @@
+"""What the predictions mean for patients, of a real run: who is known, and the figures of whole patients."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support.runs.staged_run import StagedRun
+
+from tasks.clinical import Clinical, ClinicalFigures, clinical_figures
+from tasks.engine.run import write_lasting
+from tasks.ingest import Listing, read_listing
+from tasks.record import FileReference
+
+
+def _with_keys(staged: StagedRun, keys: list[str]) -> Listing:
+    """The same listing, as a table with a column group would give it."""
+    frame = read_listing(staged.run, staged.listing).assign(group=keys)
+    table: FileReference = write_lasting(
+        staged.run.open_workspace(), "datasets/discs/listings/keyed.parquet", frame.to_parquet(index=False)
+    )
+    return staged.listing.model_copy(update={"table": table})
+
+
+def _clinical(staged: StagedRun, listing: Listing, *, declared: bool = False) -> Clinical:
+    return clinical_figures(staged.run, listing, staged.catalogue, staged.evaluated, declared)
+
+
+def test_patients_are_unknown_unless_somebody_says_otherwise(staged_copy: StagedRun) -> None:
+    found = _clinical(staged_copy, staged_copy.listing)
+    assert found.figures.patients.known == "unknown" and found.figures.per_patient is None
+    kept = ClinicalFigures.model_validate_json(staged_copy.run.read(found.file))
+    assert kept == found.figures
+    declared = _clinical(staged_copy, staged_copy.listing, declared=True)
+    assert declared.figures.patients.known == "declared" and declared.figures.patients.cautions == ()
+
+
+def test_patients_are_counted_once_where_a_key_is_given(staged_copy: StagedRun) -> None:
+    listed = read_listing(staged_copy.run, staged_copy.listing)
+    keys = [f"{' P' if place % 2 else 'p'}{place // 2}" for place in range(len(listed))]
+    found = _clinical(staged_copy, _with_keys(staged_copy, keys)).figures
+    assert (found.patients.known, found.patients.patients) == ("key", len(listed) // 2)
+    assert found.per_patient is not None and found.per_patient.n == len(listed) // 2
+    predictions = pd.read_parquet(io.BytesIO(staged_copy.run.read(staged_copy.evaluated.predictions)))
+    patient = predictions["path"].map(
+        dict(zip(listed["path"], [key.strip().lower() for key in keys], strict=True))
+    )
+    positive = (predictions["label"] == "yes").groupby(patient).any()
+    alarmed = (predictions["predicted"] == "yes").groupby(patient).any()
+    assert found.per_patient.recall.value == pytest.approx(alarmed[positive].mean())
+    assert found.per_patient.specificity.value == pytest.approx((~alarmed)[~positive].mean())
+
+
+def test_the_same_question_is_answered_once(staged_copy: StagedRun) -> None:
+    first = _clinical(staged_copy, staged_copy.listing)
+    workspace = Path(staged_copy.run.workspace)
+    before = sorted(workspace.glob("stages/clinical/*"))
+    assert _clinical(staged_copy, staged_copy.listing) == first
+    assert sorted(workspace.glob("stages/clinical/*")) == before
