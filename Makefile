@@ -8,28 +8,29 @@ export UV_PYTHON ?= .venv/bin/python
 
 # They start whole systems, and look at what the machine does.
 ALONE := tests/deployments tests/machine tests/flows/test_ray.py
+BESIDE := $(foreach path,$(ALONE),--ignore $(path))
 
-# The ten files of which tests reach least are shown, and the whole. What only processes of their own run counts as not
-# reached. `make test COVERED=` measures nothing, and is faster.
-COVERED := --cov --cov-report=
+# What `make test-quick` leaves out: whole systems, real services, and what takes more than five seconds.
+QUICK := not slow and not service
 
-.PHONY: help install demo up down status check test test-services format docs
+.PHONY: help install demo up down status check test test-quick coverage test-services format docs
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python pyproject.toml uv.lock
 	@command -v uv >/dev/null 2>&1 || test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet "uv>=0.7"
-	$(UV) sync --frozen --inexact --compile-bytecode --all-groups --extra demo
+	@echo "Installing Lightbox and its packages: about 3.8 GB to download on Linux (most of it torch's CUDA), 8 GB on disk"
+	@$(UV) sync --quiet --frozen --inexact --compile-bytecode --all-groups --extra demo
 	@touch $@
 
 install: .venv/installed ## make .venv from uv.lock
 
 demo: install ## train, evaluate and report on simulated lesions, end to end
-	$(RUN) lightbox demo
+	@$(RUN) lightbox demo
 
 up: install ## start everything on this machine, and say where it is (docs/one-machine.md)
 	@infra/azurite/install
@@ -54,10 +55,17 @@ test-services: ## install what the tests need beside Python
 	@UV=$(UV) infra/checks/install || echo "checkov cannot be had: tests of the templates are skipped"
 	@tests/install_system_tools
 
-test: check test-services ## all checks and all tests; which lines they reach
-	$(RUN) pytest -n 2 --dist loadfile $(COVERED) $(foreach path,$(ALONE),--ignore $(path))
-	$(RUN) pytest $(COVERED) $(if $(COVERED),--cov-append) $(ALONE)
-	@$(if $(COVERED),$(RUN) coverage report | awk 'NR <= 12; END { print }')
+test: check test-services ## all checks and all tests
+	$(RUN) pytest -n 2 --dist loadfile $(BESIDE)
+	$(RUN) pytest $(ALONE)
+
+test-quick: install ## the tests that need no service and little time: for every change
+	$(RUN) pytest -n 2 --dist loadfile -m "$(QUICK)" $(BESIDE)
+
+coverage: test-services ## all tests, and which lines they reach: takes up to half as long again as make test
+	$(RUN) pytest -n 2 --dist loadfile --cov --cov-report= $(BESIDE)
+	$(RUN) pytest --cov --cov-report= --cov-append $(ALONE)
+	@$(RUN) coverage report | awk 'NR <= 12; END { print }'
 
 format: install ## rewrite the code in the project's style
 	$(RUN) ruff format .

@@ -6,13 +6,14 @@ from prefect import flow
 
 from tasks.compute.drivers import Sleep, driver_of, put_to_sleep
 from tasks.compute.settings import DriverSettings, NoCompute
+from tasks.engine.flow_run import ended, run_name
 from tasks.errors import ComputeUnavailable
 from tasks.server.work_pool import online_workers
 
 POLL_SECONDS = 1.0
 
 
-@flow(name="compute-start", flow_run_name="compute-start-{pool}", persist_result=False)
+@flow(name="compute-start", flow_run_name=run_name, persist_result=False)
 def compute_start(
     pool: str,
     driver: DriverSettings = NoCompute(),  # noqa: B008 - frozen
@@ -36,10 +37,10 @@ def compute_start(
             )
         time.sleep(POLL_SECONDS)
         machines.start()
-    return workers
+    return ended(workers, f"online on {pool}: {', '.join(workers)}")
 
 
-@flow(name="compute-stop", flow_run_name="compute-stop-{pool}", persist_result=False)
+@flow(name="compute-stop", flow_run_name=run_name, persist_result=False)
 def compute_stop(
     pool: str,
     driver: DriverSettings = NoCompute(),  # noqa: B008 - frozen
@@ -52,4 +53,5 @@ def compute_stop(
         driver: How its machines are stopped.
         drain_seconds: How long runs may take to end.
     """
-    return put_to_sleep(pool, driver, drain_seconds=drain_seconds)
+    slept = put_to_sleep(pool, driver, drain_seconds=drain_seconds)
+    return ended(slept, f"{pool} {'sleeps' if slept.asleep else 'stays awake'}: {slept.reason}")

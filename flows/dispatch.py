@@ -134,7 +134,7 @@ def _sent(flow: Flow[..., Any], run: Run, parameters: dict[str, Any], pool: str)
         sent = run_deployment(
             deployment,
             parameters={"run": run.model_dump(mode="json"), **parameters},
-            flow_run_name=f"{flow.name}-{run.name}",
+            flow_run_name=f"{flow.name} {run.name}",
             timeout=0,
             idempotency_key=f"{key}-{attempt}",
             as_subflow=True,

@@ -11,6 +11,7 @@ from tasks.automl.chosen import SearchResult
 from tasks.automl.settings import SearchSettings
 from tasks.catalogue import build_catalogue
 from tasks.data.settings import CatalogueSettings, ImagesSource
+from tasks.engine.flow_run import ended, run_name
 from tasks.engine.run import open_run
 from tasks.engine.stage import timed_stages
 from tasks.evaluate import evaluate_bundle
@@ -34,7 +35,7 @@ class FoundRecipe(Frozen):
 
 @flow(
     name="find-recipe",
-    flow_run_name="find-recipe-{dataset.name}",
+    flow_run_name=run_name,
     persist_result=False,
 )
 def find_recipe(
@@ -70,10 +71,11 @@ def find_recipe(
         bundle = export_bundle(run, catalogue, pixels, members.found_by(searched))
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
         evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
-    return FoundRecipe(
+    result = FoundRecipe(
         run=run.id,
         search=searched,
         evaluation=evaluated.evaluation,
         bundle=run.open_workspace().uri(bundle.folder),
         seconds={row.stage: row.seconds for row in timings},
     )
+    return ended(result, f"{searched.in_words()}. {evaluated.in_words()}")

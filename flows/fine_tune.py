@@ -8,6 +8,7 @@ from prefect import flow
 from flows.config import TrainingSettings
 from tasks.automl.chosen import ChosenRecipes
 from tasks.catalogue import Catalogue
+from tasks.engine.flow_run import ended, run_name
 from tasks.engine.run import Run
 from tasks.fine_tune import TrainedMembers, TrainedNetwork, train_member, train_refit
 from tasks.prepare import ImageCache
@@ -21,7 +22,7 @@ TRAINED_FILE = "members/trained.json"
 """Below the run's folder: the record of what was trained, for a parent that waits on another machine."""
 
 
-@flow(name="fine-tune", flow_run_name="fine-tune-{run.name}", persist_result=False)
+@flow(name="fine-tune", flow_run_name=run_name, persist_result=False)
 def fine_tune(
     run: Run,
     catalogue: Catalogue,
@@ -60,7 +61,7 @@ def fine_tune(
         refit = _with_note(_with_note(refit, fallback), NO_AVERAGE if served == "average" else None)
     trained = TrainedMembers(members=tuple(members), refit=refit)
     run.write(TRAINED_FILE, trained.model_dump_json().encode())
-    return trained
+    return ended(trained, trained.in_words())
 
 
 def read_trained(run: Run) -> TrainedMembers:

@@ -4,6 +4,7 @@ from prefect import flow
 
 from flows.config import DataSet, WorkspaceLocation
 from tasks.data.settings import ImagesSource
+from tasks.engine.flow_run import ended, run_name
 from tasks.engine.run import open_run
 from tasks.ingest import ingest
 from tasks.label_begin import begin_labelling
@@ -14,7 +15,7 @@ from tasks.label_status import LabelStatus, label_status
 from tasks.labelling.settings import LabellingSettings
 
 
-@flow(name="label", flow_run_name="label-{dataset.name}", persist_result=False)
+@flow(name="label", flow_run_name=run_name, persist_result=False)
 def label(
     images: ImagesSource,
     workspace: WorkspaceLocation,
@@ -37,4 +38,5 @@ def label(
     pull_labels(run, restart)
     chosen = choose_tasks(run, listing, begun)
     push_tasks(run, listing, begun, chosen)
-    return label_status(run, chosen.assistance)
+    status = label_status(run, chosen.assistance)
+    return ended(status, status.in_words())

@@ -17,6 +17,7 @@ from tasks.clinical import clinical_figures
 from tasks.compute.settings import ComputeSettings
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.decide import decide_promotion
+from tasks.engine.flow_run import ended, run_name
 from tasks.engine.run import open_run
 from tasks.engine.stage import timed_stages
 from tasks.evaluate import evaluate_bundle
@@ -35,7 +36,7 @@ from tasks.tracking.settings import TrackingSettings
 
 @flow(
     name="retrain",
-    flow_run_name="retrain-{dataset.name}",
+    flow_run_name=run_name,
     persist_result=False,
     on_failure=[sleep_after],
     on_cancellation=[sleep_after],
@@ -116,7 +117,7 @@ def retrain(
                 run, tracking, catalogue, members, evaluated, verdict, version, report, promoted
             )
         notify(run, audit, evaluated, clinical, verdict, promoted, report.uri)
-    return RetrainResult.of(
+    result = RetrainResult.of(
         run,
         ingested,
         catalogue,
@@ -131,3 +132,6 @@ def retrain(
         timings,
         total_seconds=time.perf_counter() - started,
     )
+    served = promoted.champion == promoted.version
+    words = f"{version.version} {verdict.in_words()}. {evaluated.in_words()}. {promoted.in_words()}"
+    return ended(result, words, "Promoted" if served else "Refused")

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from flows.config import NAME_PATTERN, WorkspaceLocation
 from tasks.data.settings import ImagesSource
+from tasks.engine.flow_run import ended, run_name
 from tasks.engine.run import open_run
 from tasks.models.registry import Registry
 from tasks.record import Frozen
@@ -25,7 +26,7 @@ class RegisteredModel(Frozen):
     )
 
 
-@flow(name="score", flow_run_name="score-{model.name}", persist_result=False)
+@flow(name="score", flow_run_name=run_name, persist_result=False)
 def score_store(model: RegisteredModel, images: ImagesSource, out: WorkspaceLocation) -> Scores:
     """Score every image of a store; goes on where it was stopped, bad images become rows with a reason.
 
@@ -37,4 +38,5 @@ def score_store(model: RegisteredModel, images: ImagesSource, out: WorkspaceLoca
     registry = open_run(model.workspace.url, model.workspace.block, model.name).open_workspace()
     version = Registry(registry).resolve(model.name, model.version)
     run = open_run(out.url, out.block, model.name)
-    return score_images(run, images, Registry(registry).uri(model.name, version), model.workspace.block)
+    scores = score_images(run, images, Registry(registry).uri(model.name, version), model.workspace.block)
+    return ended(scores, f"by {model.name} {version}: {scores.in_words()}")

@@ -10,6 +10,7 @@ from flows.config import TrainingSettings
 from tasks.automl.chosen import SearchResult
 from tasks.automl.settings import SearchSettings
 from tasks.catalogue import Catalogue
+from tasks.engine.flow_run import ended, run_name
 from tasks.engine.run import Run
 from tasks.engine.stage import inside_flow_run
 from tasks.errors import ConfigError
@@ -24,7 +25,7 @@ SEARCHED_FILE = "search/result.json"
 """Below the run's folder: the record of what was found, for a parent that waits on another machine."""
 
 
-@flow(name="search", flow_run_name="search-{run.name}", persist_result=False)
+@flow(name="search", flow_run_name=run_name, persist_result=False)
 def search_recipes(
     run: Run, listing: Listing, catalogue: Catalogue, training: TrainingSettings, settings: SearchSettings
 ) -> SearchResult:
@@ -56,7 +57,7 @@ def search_recipes(
     result = _on_ray(search, settings) if settings.runner == "ray" else search()
     run.write(SEARCHED_FILE, result.model_dump_json().encode())
     _publish_leaderboard(run, result)
-    return result
+    return ended(result, result.in_words())
 
 
 def read_searched(run: Run) -> SearchResult:

@@ -24,6 +24,7 @@ from pydantic import Field
 
 from tasks.compute.drivers import driver_of, put_to_sleep
 from tasks.compute.settings import DriverSettings
+from tasks.engine.flow_run import ended, run_name
 from tasks.errors import ComputeUnavailable, LightboxError
 from tasks.record import Frozen
 from tasks.server.upcoming import OURS, ensure_upcoming_runs
@@ -61,8 +62,18 @@ class Findings(Frozen):
     resumed: list[str] = Field(description="Pools that a drain had left paused.")
     scheduled: int = Field(description="Runs to come that were missing.")
 
+    def in_words(self) -> str:
+        """What was put right, or that nothing was amiss."""
+        found = {
+            "runs without a process ended": ", ".join(self.dead_runs),
+            "compute put to sleep": ", ".join(self.stopped),
+            "pools resumed": ", ".join(self.resumed),
+            "runs to come added": str(self.scheduled or ""),
+        }
+        return "; ".join(f"{what}: {which}" for what, which in found.items() if which) or "nothing was amiss"
 
-@flow(name="watchdog", persist_result=False)
+
+@flow(name="watchdog", flow_run_name=run_name, persist_result=False)
 def watchdog(
     watched: list[Watched] | None = None,
     limits: WatchdogLimits = WatchdogLimits(),  # noqa: B008 - frozen
@@ -94,7 +105,8 @@ def watchdog(
             "The watchdog could not look after the compute of " + "; ".join(unseen),
             cure="put that right, and see by hand whether the machines run",
         )
-    return Findings(dead_runs=dead, stopped=stopped, resumed=resumed, scheduled=scheduled)
+    findings = Findings(dead_runs=dead, stopped=stopped, resumed=resumed, scheduled=scheduled)
+    return ended(findings, findings.in_words())
 
 
 def _unfinished(server: SyncPrefectClient) -> list[FlowRun]:

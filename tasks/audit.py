@@ -7,6 +7,7 @@ from tasks.engine.run import Run, write_lasting
 from tasks.engine.stage import stage
 from tasks.evaluation.balance import ClassBalance, class_balance
 from tasks.evaluation.shortcuts import Shortcut, measure_shortcuts, warnings_of
+from tasks.evaluation.words import number
 from tasks.record import FileReference, Frozen, Record
 from tasks.stores.layout import catalogue_path
 
@@ -24,6 +25,16 @@ class Audit(Record):
 
     findings: AuditFindings = Field(description="What was found.")
     file: FileReference = Field(description="audit.json beside the catalogue.")
+
+    def in_words(self) -> str:
+        """The best of the trivial facts, and how many warnings there are."""
+        count = len(self.findings.warnings)
+        warnings = f"{count or 'no'} warning{'' if count == 1 else 's'}"
+        known = [fact for fact in self.findings.shortcuts if fact.auc.value is not None]
+        if not known:
+            return warnings
+        best = max(known, key=lambda fact: fact.auc.value or 0.0)
+        return f"of trivial facts {best.fact} tells most: AUC {number(best.auc.value)}; {warnings}"
 
 
 @stage("audit", version=1)

@@ -56,6 +56,17 @@ class Catalogue(Record):
     )
     summary: CatalogueSummary = Field(description="Counts.")
 
+    def in_words(self) -> str:
+        """What can be used, what copies what, and what was turned away."""
+        found = self.summary
+        rejected = ", ".join(f"{count} {reason}" for reason, count in found.rejects.items())
+        counts = [f"{count} {label}" for label, count in found.images_by_class.items()]
+        return (
+            f"{found.images} usable images ({', '.join(counts)}) in {found.groups} independent groups; "
+            f"{found.exact_copies} exact copies, {found.near_copies} near copies; "
+            f"rejected: {rejected or 'none'}"
+        )
+
     @property
     def positive_index(self) -> int | None:
         """Index of the positive class, where there is one."""

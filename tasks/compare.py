@@ -20,6 +20,7 @@ from tasks.errors import ConfigError
 from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.side_by_side import CommonImages, Side, images_in_common, judge_side, threshold_folds
+from tasks.evaluation.words import signed
 from tasks.images.decode import decode
 from tasks.ingest import Listing, image_reader
 from tasks.models.bundle import Bundle, load_bundle
@@ -66,6 +67,10 @@ class ComparedModels(Record):
     predictions: FileReference = Field(
         description="compare/predictions.parquet: a row an image, with what each model says."
     )
+
+    def in_words(self) -> str:
+        """The difference in AUC, on how many images."""
+        return f"AUC {signed(self.comparison.auc_difference.value)} on {self.comparison.n} common images"
 
 
 @stage("compare", version=1, reusable=False)

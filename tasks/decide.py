@@ -30,6 +30,10 @@ class Verdict(Record):
     champion: str | None = Field(description="Version that was served when the decision was made.")
     comparison: Comparison | None = Field(description="Against that version, where the two can be compared.")
 
+    def in_words(self) -> str:
+        """The decision, with every reason."""
+        return f"{self.decision.verdict}: {'; '.join(self.decision.reasons)}"
+
 
 def _opponent(run: Run, evaluated: EvaluatedBundle) -> str | None:
     """The version to beat: the champion, or what came before it when the champion is this very model."""

@@ -17,6 +17,7 @@ from tasks.engine.stage import stage
 from tasks.evaluation.faster import compare_precisions
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_folds
+from tasks.evaluation.words import with_interval
 from tasks.ingest import Listing, read_listing
 from tasks.models.manifest import amended, read_manifest
 from tasks.predict import UnseenPredictions, read_unseen
@@ -43,6 +44,12 @@ class EvaluatedBundle(Record):
         description="The figures of the test files without a copy among the given training files; only with a "
         "given split, and where such files are left.",
     )
+
+    def in_words(self) -> str:
+        """The figures that decide."""
+        figures = self.evaluation
+        shown = {"recall": figures.recall, "specificity": figures.specificity, "AUC": figures.auc}
+        return ", ".join(f"{name} {with_interval(figure)}" for name, figure in shown.items())
 
 
 @stage("evaluate", version=5)

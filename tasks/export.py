@@ -36,6 +36,10 @@ class ExportedBundle(Record):
     parity: float = Field(description="Largest difference of a probability from torch's, on real images.")
     contents: tuple[FileReference, ...] = Field(description="Every file of the bundle.")
 
+    def in_words(self) -> str:
+        """What it holds, and how near it is to torch."""
+        return f"{self.members} members; probabilities within {self.parity:.1g} of torch's on real images"
+
     @property
     def manifest(self) -> FileReference:
         """Its bundle.json, which names the other files with their digests."""

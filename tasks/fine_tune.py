@@ -37,6 +37,10 @@ class TrainedNetwork(Record):
     weights: WeightsRecord = Field(description="Where it began.")
     notes: tuple[str, ...] = Field(description="What happened on the way.")
 
+    def in_words(self) -> str:
+        """What was trained, and on how much."""
+        return f"{self.recipe.backbone}, trained on {self.images} images"
+
 
 class TrainedMembers(Record):
     """All networks of a model."""
@@ -54,6 +58,11 @@ class TrainedMembers(Record):
         if self.refit is None and len({member.recipe for member in self.members}) > 1:
             raise ValueError("members of different recipes have no average: a refit is needed")
         return self
+
+    def in_words(self) -> str:
+        """What was trained."""
+        count = len(self.members)
+        return f"{count} member{'' if count == 1 else 's'} trained; served is the {self.served}"
 
     @property
     def served(self) -> Literal["average", "refit"]:

@@ -42,6 +42,11 @@ class Ingested(Record):
     listing: Listing = Field(description="What there is.")
     transferred: int = Field(ge=0, description="Images that had to be fetched.")
 
+    def in_words(self) -> str:
+        """How many images there are, and how many were fetched."""
+        unlabelled = f", {self.listing.unlabelled} without a label" if self.listing.unlabelled else ""
+        return f"{self.listing.images} labelled images{unlabelled}; {self.transferred} fetched"
+
 
 @stage("ingest", version=1, retries=2, reusable=False)
 def ingest(run: Run, source: ImagesSource) -> Ingested:

@@ -51,6 +51,11 @@ class TaskQueue(Record):
     reasons: dict[str, int] = Field(description="Images to ask about, by reason.")
     assistance: AssistanceFigures = Field(description="What the machine knows.")
 
+    def in_words(self) -> str:
+        """How many images are to be asked about, by reason."""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
+        return f"to be asked about: {reasons or 'none'}; {self.unusable} unusable"
+
 
 @stage("choose-tasks", version=1, reusable=False)
 def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:

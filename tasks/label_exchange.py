@@ -43,12 +43,20 @@ class Imported(Record):
     labels: int = Field(ge=0, description="Answers in it.")
     new: int = Field(ge=0, description="Of these, answers that were not known yet.")
 
+    def in_words(self) -> str:
+        """How many labels are new."""
+        return f"{self.labels} labels, {self.new} of them new"
+
 
 class Exported(Record):
     """Labels as a file."""
 
     file: FileReference = Field(description="The file, in the run's folder.")
     labels: int = Field(ge=0, description="Images in it.")
+
+    def in_words(self) -> str:
+        """How many labels."""
+        return f"{self.labels} labels"
 
 
 def decide(run: Run, image: str, *, label: str | None, by: str, review: bool) -> Decision:

@@ -28,6 +28,10 @@ class Pulled(Record):
         ge=0, description="Tasks that somebody else put into the projects; left alone."
     )
 
+    def in_words(self) -> str:
+        """How many answers are new."""
+        return f"{self.new} new answers, {self.answers} in all"
+
 
 @stage("pull-labels", version=1, reusable=False)
 def pull_labels(run: Run, restart: bool = False) -> Pulled:

@@ -43,6 +43,10 @@ class Pushed(Record):
     suggested: int = Field(ge=0, description="Tasks whose suggestion was changed.")
     waiting: int = Field(ge=0, description="Images that stand in Label Studio when others are answered.")
 
+    def in_words(self) -> str:
+        """What changed in Label Studio."""
+        return f"{self.added} tasks added, {self.removed} removed, {self.waiting} images wait; {self.project_url}"
+
 
 @dataclass(frozen=True)
 class _Work:

@@ -37,6 +37,11 @@ class LabelStatus(Record):
         default=False, description="Whether this sync called for a retraining."
     )
 
+    def in_words(self) -> str:
+        """How many images are labelled, and how many wait."""
+        counts = self.progress
+        return f"{counts.labelled} of {counts.asked} images labelled, {counts.to_go} to go, {counts.to_review} disputed"
+
 
 def status_of(run: Run) -> LabelStatus:
     """The status by what stands in the workspace."""

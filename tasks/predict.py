@@ -41,6 +41,10 @@ class UnseenPredictions(Record):
     contents: int = Field(ge=0, description="Contents that some member may judge.")
     runtime: str | None = Field(description="What computed the faster precision; None without one.")
 
+    def in_words(self) -> str:
+        """How many images were judged by whom."""
+        return f"{self.contents} distinct images judged by members that saw neither them nor a copy"
+
 
 @dataclass(frozen=True)
 class UnseenLogits:

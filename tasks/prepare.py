@@ -21,6 +21,10 @@ class ImageCache(Record):
     cache: image_cache.ImageCache = Field(description="The cache.")
     preprocessing: Preprocessing = Field(description="How an image became pixels.")
 
+    def in_words(self) -> str:
+        """How many images, and how large."""
+        return f"{self.cache.n} images of {self.cache.size_px} x {self.cache.size_px} pixels"
+
 
 @stage("prepare", version=1)
 def prepare_images(

@@ -23,6 +23,10 @@ class Published(Record):
     uri: str = Field(description="Its full address.")
     manifest: FileReference = Field(description="Its bundle.json.")
 
+    def in_words(self) -> str:
+        """Under which version."""
+        return f"registered as {self.version}; not served by that alone"
+
 
 class Promotion(Record):
     """Which version is served from now on."""
@@ -30,6 +34,12 @@ class Promotion(Record):
     version: str = Field(description="The version that was judged.")
     champion: str | None = Field(description="The version that is served.")
     bundle_uri: str = Field(description="Address of the version that was judged.")
+
+    def in_words(self) -> str:
+        """What is served now."""
+        if self.champion == self.version:
+            return f"{self.version} is served from now on"
+        return f"{self.version} is not served; {self.champion or 'no model'} is"
 
 
 @stage("publish", version=1)

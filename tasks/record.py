@@ -30,6 +30,10 @@ class Record(Frozen):
         """The workspace files that this record stands for; without one of them it cannot be used again."""
         return tuple(references_in(self))
 
+    def in_words(self) -> str:
+        """What was found or decided, in one line for people; empty where the stage's name says all."""
+        return ""
+
     @property
     def digest(self) -> str:
         """SHA-256 of what the record says, wherever its files stand."""

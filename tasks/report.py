@@ -53,6 +53,10 @@ class Report(Record):
     )
     suspect_images: int = Field(ge=0, description="How many these are; none is dropped by itself.")
 
+    def in_words(self) -> str:
+        """Where it is."""
+        return f"{self.suspect_images} images with a doubtful label; report at {self.uri}"
+
 
 @stage("report", version=3)
 def write_report(

@@ -41,6 +41,11 @@ class Scores(Record):
     parquet: FileReference = Field(description="scores.parquet.")
     csv: FileReference = Field(description="scores.csv.")
 
+    def in_words(self) -> str:
+        """How many images were scored, by label."""
+        labels = ", ".join(f"{count} {label}" for label, count in sorted(self.by_label.items()))
+        return f"{self.images} images, {self.scored_now} scored now: {labels}; {self.rejected} unusable"
+
 
 class Scoring(Frozen):
     """Whose scores a place holds: kept beside them, so that no other scoring takes the place."""

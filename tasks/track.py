@@ -28,6 +28,10 @@ class Tracked(Record):
     address: str | None = Field(description="Where the MLflow run is; None where nothing was tracked.")
     note: str | None = Field(description="Why nothing was tracked although it was asked for.")
 
+    def in_words(self) -> str:
+        """Where the run is, or why there is none."""
+        return self.address or self.note or ""
+
 
 @stage("track", version=1, reusable=False)
 def track_run(

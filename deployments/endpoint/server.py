@@ -200,10 +200,12 @@ def _listen(settings: ServeSettings) -> socket.socket:
 
 
 def _log_to_stderr() -> None:
+    """What the endpoint says; of the store's client and other packages only what is amiss, not every request."""
     logging.basicConfig(
-        level=logging.INFO,
+        level=logging.WARNING,
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         force=True,
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for ours in ("lightbox", "deployments", "tasks"):
+        logging.getLogger(ours).setLevel(logging.INFO)

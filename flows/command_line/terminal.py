@@ -2,8 +2,10 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -13,12 +15,13 @@ from rich.progress import (
     BarColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
-from tasks.engine.display import displayed_by
+from tasks.engine.display import StageEnd, displayed_by
 from tasks.work.progress import Progress as ProgressCallable
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 STANDARD_OUTPUT = Path("-")
+SECONDS_BETWEEN_LINES = 20.0
+"""Without a terminal, of a stage that takes long."""
 
 
 def present(
@@ -86,9 +91,16 @@ def _server_configured() -> bool:
 
 @contextmanager
 def progress_bars(console: Console, *, quiet: bool) -> Iterator[None]:
-    """Show one bar a stage while inside; nothing when quiet."""
+    """While inside, say what each stage found, below it one bar for each that works; nothing when quiet.
+
+    Without a terminal, plain lines.
+    """
     if quiet:
         yield
+        return
+    if not console.is_terminal:
+        with displayed_by(PlainProgress(console), partial(_say_end, console)):
+            yield
         return
     columns = (
         SpinnerColumn(),
@@ -98,8 +110,40 @@ def progress_bars(console: Console, *, quiet: bool) -> Iterator[None]:
         TimeElapsedColumn(),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=console, transient=True) as bars, displayed_by(ProgressDisplay(bars)):
-        yield
+    with Progress(*columns, console=console, transient=True) as bars:
+        display = ProgressDisplay(bars)
+        with displayed_by(display, display.end):
+            yield
+
+
+def _say_end(console: Console, end: StageEnd) -> None:
+    """One line: the stage, its seconds, what it found."""
+    taken = "reused" if end.reused else f"{end.seconds:.1f} s"
+    console.print(
+        f"{end.stage:<20} {taken:>8}  {end.words}".rstrip(), markup=False, highlight=False, soft_wrap=True
+    )
+
+
+class PlainProgress:
+    """Makes a progress callable for each stage that says from time to time, in a line, how far it is."""
+
+    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._now = console, now
+
+    def __call__(self, stage: str) -> ProgressCallable:
+        """Lines of `stage`, the first one some time after its beginning."""
+        said = self._now()
+
+        def report(done: int, total: int | None, text: str) -> None:
+            nonlocal said
+            if self._now() - said < SECONDS_BETWEEN_LINES:
+                return
+            said = self._now()
+            figure = f"{done} of {total}" if total else str(done)
+            line = f"{stage}: {figure} {text}".rstrip()
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        return report
 
 
 class ProgressDisplay:
@@ -107,11 +151,19 @@ class ProgressDisplay:
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
+        self._bar_of: dict[str, TaskID] = {}
+
+    def end(self, end: StageEnd) -> None:
+        """A line above the bars takes the place of the stage's bar."""
+        bar = self._bar_of.pop(end.stage, None)
+        if bar is not None:
+            self._bars.remove_task(bar)
+        _say_end(self._bars.console, end)
 
     def __call__(self, stage: str) -> ProgressCallable:
         """A bar for `stage`, appearing with its first report."""
         bars = self._bars
-        bar = bars.add_task(stage, total=None, figure="")
+        bar = self._bar_of[stage] = bars.add_task(stage, total=None, figure="")
 
         def report(done: int, total: int | None, text: str) -> None:
             figure = f"{done}/{total} {text}" if total else f"{done} {text}"

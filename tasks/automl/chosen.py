@@ -35,6 +35,10 @@ class SearchResult(Record):
     seconds: float = Field(ge=0, description="What the search took, with earlier attempts.")
     file: FileReference = Field(description="The leaderboard as JSON.")
 
+    def in_words(self) -> str:
+        """How many recipes were tried."""
+        return f"{len(self.leaderboard)} recipes tried in {self.seconds / 60:.1f} minutes"
+
     @property
     def best_score(self) -> float | None:
         """The best figure of the leaderboard, over the very images that chose it."""

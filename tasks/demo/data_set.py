@@ -1,9 +1,10 @@
 """The demo data set: brain MR slices cut from a real template, with simulated lesions, made on the spot.
 
 `make_demo` writes a data set shaped like the public "Brain MRI Images for Brain Tumor Detection" set: 98
-slices without and 155 with a lesion, in mixed formats and sizes, with exact copies, near copies and a
-truncated file. The anatomy is the ICBM 152 template (`anatomy.TEMPLATE_NOTICE` goes with it); every
-lesion is simulated. A model trained on it shows that the machinery works, and nothing about patients.
+slices without and 155 with a lesion, in mixed formats and sizes, with exact copies, near copies, a
+truncated file and a few files in the wrong folder. The anatomy is the ICBM 152 template
+(`anatomy.TEMPLATE_NOTICE` goes with it); every lesion is simulated. A model trained on it shows that the
+machinery works, and nothing about patients.
 """
 
 import hashlib
@@ -26,15 +27,14 @@ from tasks.demo.fields import Float
 from tasks.demo.lesions import Lesion, draw_lesions, masses, paint_lesion
 from tasks.demo.picture import Picture, alter, develop, encode, encode_mask
 from tasks.demo.plan import Entry, SliceSpec, plan
-from tasks.demo.settings import N_NO, N_YES
+from tasks.demo.settings import N_NO, N_YES, RECORD_FILE
 from tasks.errors import WorkspaceError
 from tasks.record import Frozen
 from tasks.work.progress import Progress, silent
 
-DEMO_VERSION = 1
+DEMO_VERSION = 2
 """Rises with every change to what is drawn, so that an older set is made anew."""
 
-_RECORD = "demo.json"
 _ABANDONED_SECONDS = 3600
 
 
@@ -43,17 +43,18 @@ class DemoSummary(Frozen):
 
     images: Path = Field(description="folder to train on: no/ and yes/")
     masks: Path = Field(
-        description="lesion masks, one PNG for each readable image in yes/, same stem and size"
+        description="lesion masks, one PNG for each readable image that shows a lesion, same stem and size"
     )
     seed: int = Field(ge=0, description="seed that the set was made with")
     version: int = Field(ge=1, description="version of the generator")
-    n_no: int = Field(ge=0, description="files without a lesion")
-    n_yes: int = Field(ge=0, description="files with a simulated lesion, the corrupt one included")
+    n_no: int = Field(ge=0, description="files in images/no")
+    n_yes: int = Field(ge=0, description="files in images/yes, the truncated one included")
     exact_copies: int = Field(ge=0, description="files whose bytes are a copy of another")
     near_copies: int = Field(
         ge=0, description="files that show another file's slice, shifted, rescaled or annotated"
     )
     corrupt: int = Field(ge=0, description="truncated files")
+    wrong_labels: int = Field(ge=0, description="files that lie in the folder of the other class")
     reused: bool = Field(description="the set was there already and every file of it was intact")
     notice: str = Field(description="where the anatomy comes from, and its licence notice")
 
@@ -117,6 +118,7 @@ def _summary(folder: Path, header: dict[str, Any], entries: list[Entry], *, reus
         exact_copies=kinds.count("exact_copy"),
         near_copies=kinds.count("near_copy"),
         corrupt=kinds.count("corrupt"),
+        wrong_labels=kinds.count("wrong_label"),
         reused=reused,
         **header,
     )
@@ -124,7 +126,7 @@ def _summary(folder: Path, header: dict[str, Any], entries: list[Entry], *, reus
 
 def _read_record(folder: Path) -> dict[str, Any]:
     try:
-        record = json.loads((folder / _RECORD).read_bytes())
+        record = json.loads((folder / RECORD_FILE).read_bytes())
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) and isinstance(record.get("files"), dict) else {}
@@ -149,7 +151,7 @@ def _refuse_foreign_files(folder: Path, record: dict[str, Any]) -> None:
         raise WorkspaceError(
             f"{folder} is a file, not a folder.", cure="name a new or empty folder for the demo data"
         )
-    own = {*record.get("files", {}), _RECORD}
+    own = {*record.get("files", {}), RECORD_FILE}
     found = (path for path in folder.rglob("*") if not path.is_dir())
     foreign = next((path for path in found if path.relative_to(folder).as_posix() not in own), None)
     if foreign is not None:
@@ -190,7 +192,7 @@ def _write_set(
             progress(done, len(entries), "images")
     write("README.txt", _README.format(**header).encode())
     record = {**header, "images": described, "files": dict(sorted(files.items()))}
-    (target / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (target / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def _describe(made: _Made) -> dict[str, Any]:
@@ -278,15 +280,16 @@ def _sha256(data: bytes) -> str:
 _README = """\
 Demo data: brain MR slices with SIMULATED lesions
 
-images/no    {n_no} files without a lesion
-images/yes   {n_yes} files with a simulated lesion
-masks        where the simulated lesion is (255), one PNG for each readable file of images/yes
+images/no    {n_no} files said to show no lesion
+images/yes   {n_yes} files said to show a simulated lesion
+masks        where the simulated lesion is (255), one PNG for each readable file that shows one
 demo.json    what each file is: copies, contrast, plane, size and strength of the lesions
 
 No patient is shown here. The anatomy is one averaged brain, cut, bent and recoloured by a program; the
 lesions are drawn by the same program, and so are skull, scalp, vessels, noise and text. Some files are copies
-of others on purpose, and one is truncated on purpose. Figures measured on these images say that software
-works. They say nothing about patients, and no model trained on them is of medical use.
+of others on purpose, one is truncated on purpose, and a few lie in the wrong folder on purpose. Figures
+measured on these images say that software works. They say nothing about patients, and no model trained on
+them is of medical use.
 
 Generator version {version}, seed {seed}.
 

@@ -5,7 +5,7 @@ contrast) is spread evenly over each class by stratified draws, so that no such 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -18,12 +18,16 @@ from tasks.demo.settings import N_NO, N_YES
 from tasks.errors import ConfigError
 
 DemoLabel = Literal["no", "yes"]
-EntryKind = Literal["slice", "exact_copy", "near_copy", "corrupt"]
+EntryKind = Literal["slice", "exact_copy", "near_copy", "corrupt", "wrong_label"]
 Choice = TypeVar("Choice", bound=str)
 
 EXACT_COPIES, NEAR_COPIES = 12, 10
 """Copies in the full set; a smaller or larger set has them in proportion."""
+WRONG_LABELS = 4
+"""Files of the full set that lie in the folder of the other class: in proportion, rounded down in each class."""
 MAX_IMAGES = 20_000
+PLAIN_EASE = 0.8
+"""Of a lesion among the images without: an expert would not have missed it."""
 
 _PLANES: Mapping[Plane, float] = {"axial": 0.95, "coronal": 0.03, "sagittal": 0.02}
 _CONTRASTS: Mapping[Contrast, float] = {"t1": 0.1, "t1_enhanced": 0.5, "t2": 0.15, "flair": 0.25}
@@ -36,6 +40,7 @@ _MODES: Mapping[FileMode, float] = {
     "png_grey": 0.03,
     "png_palette": 0.02,
 }
+_OTHER: Mapping[DemoLabel, DemoLabel] = {"no": "yes", "yes": "no"}
 _NAMES: Mapping[DemoLabel, tuple[str, ...]] = {
     "no": ("{} no", "N{}", "no {}", "No{}"),
     "yes": ("Y{}", "Y{}", "Y{} ", "yes {}"),
@@ -46,7 +51,7 @@ _NAMES: Mapping[DemoLabel, tuple[str, ...]] = {
 class SliceSpec:
     """One slice to draw. stream is the number of its own random stream; numbers are 0..1 within their range.
 
-    ease says how plain a lesion is (`demo_lesions.draw_lesions`) and means nothing without one.
+    label says what it shows; ease how plain a lesion is (`lesions.draw_lesions`) and means nothing without one.
     """
 
     label: DemoLabel
@@ -109,18 +114,22 @@ def _plan_class(
 ) -> list[Entry]:
     total = N_NO + N_YES
     exact, near = round(n * EXACT_COPIES / total), round(n * NEAR_COPIES / total)
+    wrong = n * WRONG_LABELS // total
     originals = _draw_specs(rng, label, n - exact - near, first_stream)
-    copied = rng.choice(len(originals) - corrupt, size=exact + near, replace=False)
+    picked = rng.choice(len(originals) - corrupt, size=exact + near + wrong, replace=False)
+    copied, mislabelled = picked[: exact + near], set(picked[exact + near :].tolist())
     numbers = iter(rng.permutation(np.arange(1, n + 1)).tolist())
-    entries = [
-        _entry(rng, next(numbers), spec, "corrupt" if i >= len(originals) - corrupt else "slice", None)
-        for i, spec in enumerate(originals)
-    ]
+    entries = []
+    for i, spec in enumerate(originals):
+        kind: EntryKind = "corrupt" if i >= len(originals) - corrupt else "slice"
+        shown = spec
+        if i in mislabelled:
+            kind, shown = "wrong_label", replace(spec, label=_OTHER[label], ease=PLAIN_EASE)
+        entries.append(_entry(rng, next(numbers), label, shown, kind, None))
     for i, original in enumerate(copied):
         source = entries[original]
-        entries.append(
-            _entry(rng, next(numbers), source.spec, "exact_copy" if i < exact else "near_copy", source.path)
-        )
+        copy: EntryKind = "exact_copy" if i < exact else "near_copy"
+        entries.append(_entry(rng, next(numbers), label, source.spec, copy, source.path))
     return entries
 
 
@@ -156,12 +165,17 @@ def _draw_specs(rng: np.random.Generator, label: DemoLabel, n: int, first_stream
 
 
 def _entry(
-    rng: np.random.Generator, number: int, spec: SliceSpec, kind: EntryKind, source: str | None
+    rng: np.random.Generator,
+    number: int,
+    folder: DemoLabel,
+    spec: SliceSpec,
+    kind: EntryKind,
+    source: str | None,
 ) -> Entry:
     is_jpeg = kind in ("near_copy", "corrupt") or spec.acquisition.mode.startswith("jpeg")
     if is_jpeg:
         extension = str(rng.choice([".jpg", ".JPG", ".jpeg", ".png"], p=[0.62, 0.22, 0.13, 0.03]))
     else:
         extension = str(rng.choice([".png", ".PNG", ".jpg"], p=[0.6, 0.2, 0.2]))
-    stem = str(rng.choice(_NAMES[spec.label])).format(number)
-    return Entry(f"{spec.label}/{stem}{extension}", kind, spec, source)
+    stem = str(rng.choice(_NAMES[folder])).format(number)
+    return Entry(f"{folder}/{stem}{extension}", kind, spec, source)

@@ -1,10 +1,11 @@
-"""Where progress goes: the terminal, the Prefect UI, or nowhere."""
+"""Where progress, and what stages found, go: the terminal, the Prefect UI, or nowhere."""
 
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from tasks.work.progress import Progress, silent
 
@@ -12,21 +13,46 @@ Display = Callable[[str], Progress]
 """Given a stage's name, says where its progress goes."""
 
 
+@dataclass(frozen=True)
+class StageEnd:
+    """A stage has ended: its seconds now, whether an earlier result was taken, and what it found in one line."""
+
+    stage: str
+    seconds: float
+    reused: bool
+    words: str
+
+
+Ended = Callable[[StageEnd], None]
+"""Told of every stage that has ended."""
+
+
 def _nowhere(stage: str) -> Progress:  # noqa: ARG001 - the signature is the seam's
     return silent
 
 
+def _unheard(end: StageEnd) -> None:
+    """Nobody watches."""
+
+
 _display: ContextVar[Display] = ContextVar("lightbox_display", default=_nowhere)
+_ended: ContextVar[Ended] = ContextVar("lightbox_ended", default=_unheard)
 
 
 @contextmanager
-def displayed_by(display: Display) -> Iterator[None]:
-    """Send the progress of stages run inside to `display`."""
-    token = _display.set(display)
+def displayed_by(display: Display, ended: Ended = _unheard) -> Iterator[None]:
+    """Send the progress of stages run inside to `display`, and what they found to `ended`."""
+    tokens = _display.set(display), _ended.set(ended)
     try:
         yield
     finally:
-        _display.reset(token)
+        _display.reset(tokens[0])
+        _ended.reset(tokens[1])
+
+
+def tell_end(end: StageEnd) -> None:
+    """Tell who watches that a stage has ended."""
+    _ended.get()(end)
 
 
 def progress_of(stage: str, *, in_prefect: bool) -> Progress:

@@ -19,7 +19,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
-from tasks.engine.display import progress_of
+from tasks.engine.display import StageEnd, progress_of, tell_end
 from tasks.engine.kept import KeptResult, StageUse, keep_result, read_result, result_path, tell_use
 from tasks.engine.run import Run
 from tasks.record import Frozen, Record, digest_of
@@ -120,7 +120,9 @@ class Stage(Generic[P, R]):
         else:
             outcome = self._execute(run, args, kwargs, label, False)
         add_timing(label, outcome.seconds, reused=outcome.reused, node=run.node)
-        return cast("R", outcome.record)
+        record = cast("R", outcome.record)
+        tell_end(StageEnd(_shown(run, label), outcome.seconds, outcome.reused, record.in_words()))
+        return record
 
     def begin(self, run: Run, *args: P.args, **kwargs: P.kwargs) -> Callable[[], Outcome[R]]:
         """Submit the stage to the task runner of the flow run that calls; what is answered waits for its outcome."""
@@ -149,7 +151,9 @@ class Stage(Generic[P, R]):
             run: Run, args: tuple[Any, ...], kwargs: dict[str, Any], label: str, in_prefect: bool
         ) -> Any:
             outcome = self._execute(run, args, kwargs, label, in_prefect)
-            return Completed(name="Reused", data=outcome) if outcome.reused else outcome
+            # Prefect logs a state with its message: the log says what each stage found.
+            name = "Reused" if outcome.reused else None
+            return Completed(name=name, message=outcome.record.in_words() or None, data=outcome)
 
         return task(
             name=label.split(" ", maxsplit=1)[0],
@@ -171,8 +175,7 @@ class Stage(Generic[P, R]):
             kept = self._kept(run, label, self._entry(run, args, kwargs))
             if kept is not None:
                 return Outcome(kept, time.perf_counter() - started, reused=True)
-        shown = f"{run.node}: {label}" if run.node else label
-        token = _progress.set(progress_of(shown, in_prefect=in_prefect))
+        token = _progress.set(progress_of(_shown(run, label), in_prefect=in_prefect))
         try:
             with told_when_full(run.places):
                 result = self._fn(run, *args, **kwargs)
@@ -227,6 +230,11 @@ class Stage(Generic[P, R]):
         if self._state is None:
             return None
         return self._state(**{name: arguments[name] for name in inspect.signature(self._state).parameters})
+
+
+def _shown(run: Run, label: str) -> str:
+    """A stage as people see it: with its node where the run has several."""
+    return f"{run.node}: {label}" if run.node else label
 
 
 def _stage_named(module: str, name: str) -> Any:

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from tasks.copies.duplicates import dhash
 from tasks.demo.data_set import DemoSummary, make_demo
-from tasks.demo.plan import EXACT_COPIES, NEAR_COPIES, plan
+from tasks.demo.plan import EXACT_COPIES, NEAR_COPIES, WRONG_LABELS, plan
 from tasks.demo.settings import N_NO, N_YES
 from tasks.errors import ConfigError, DataError, WorkspaceError
 from tasks.images.decode import decode
@@ -66,7 +66,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> DemoSummary:
 def test_plan_holds_what_was_asked_for(seed: int, n_no: int, n_yes: int) -> None:
     entries = plan(seed, n_no, n_yes)
     by_path = {entry.path: entry for entry in entries}
-    labels = [entry.spec.label for entry in entries]
+    labels = [entry.path.split("/")[0] for entry in entries]
     stems = {Path(entry.path).stem.casefold() for entry in entries}
 
     assert entries == plan(seed, n_no, n_yes)
@@ -74,7 +74,7 @@ def test_plan_holds_what_was_asked_for(seed: int, n_no: int, n_yes: int) -> None
     assert len(by_path) == len(stems) == n_no + n_yes
     assert [entry.kind for entry in entries].count("corrupt") == 1
     for entry in entries:
-        assert entry.path.split("/")[0] == entry.spec.label
+        assert (entry.path.split("/")[0] != entry.spec.label) == (entry.kind == "wrong_label")
         if entry.kind in ("exact_copy", "near_copy"):
             assert entry.source is not None
             source = by_path[entry.source]
@@ -92,6 +92,7 @@ def test_plan_of_the_full_set_has_the_promised_copies() -> None:
     assert kinds.count("exact_copy") == EXACT_COPIES
     assert kinds.count("near_copy") == NEAR_COPIES
     assert kinds.count("corrupt") == 1
+    assert kinds.count("wrong_label") == WRONG_LABELS - 1  # rounded down in each class
 
 
 @pytest.mark.parametrize(("seed", "n_no", "n_yes"), [(0, 1, 3), (0, 2, 2), (-1, 5, 5), (0, 5, 10**6)])
@@ -262,7 +263,8 @@ def test_masks_stand_where_the_lesions_are(whole: DemoSummary) -> None:
     readable = [entry for entry in record(whole)["images"] if entry["kind"] != "corrupt"]
     for entry in readable:
         mask_path = whole.masks / f"{Path(entry['path']).stem}.png"
-        assert mask_path.exists() == entry["path"].startswith("yes/")
+        shows_a_lesion = entry["path"].startswith("yes/") != (entry["kind"] == "wrong_label")
+        assert mask_path.exists() == shows_a_lesion
         if not mask_path.exists():
             continue
         assert entry["lesions"]
@@ -274,7 +276,7 @@ def test_masks_stand_where_the_lesions_are(whole: DemoSummary) -> None:
         if solid and entry["contrast"] in ("t1_enhanced", "flair"):
             tissue = (mask == 0) & (pixels > 40)
             brighter.append(pixels[mask > 0].mean() / np.median(pixels[tissue]))
-    assert len(list(whole.masks.iterdir())) == N_YES - 1
+    assert len(list(whole.masks.iterdir())) == sum(bool(entry["lesions"]) for entry in readable)
     assert len(brighter) > 10
     assert np.mean(np.array(brighter) > 1.15) > 0.9
 

@@ -129,16 +129,16 @@ def test_search_and_fine_tuning_go_to_the_pool_which_is_woken_and_put_to_sleep_o
     space = {"sizes_px": [64], "fit": ["letterbox"], "backbones": ["efficientnet_lite0"], "epochs": [1]}
     search = {"mode": "on", "max_trials": 1, "bases": 1, "survivors": 1, "space": space}
     run_id = worker.submit("retrain-small", search=search)
-    searching = worker.running_child(run_id, "search-small")
+    searching = worker.running_child(run_id, "search small")
     awake = worker.local_worker()
     worker.running_child(run_id)
     assert worker.local_worker() == awake, "it did not sleep in between"
     ended = worker.ended(run_id)
     assert ended["state_type"] == "COMPLETED", ended["state"]["message"]
     children = worker.children(run_id)
-    assert children.keys() == {"search-small", "fine-tune-small"}
+    assert children.keys() == {"search small", "fine-tune small"}
     assert {(row["work_pool_name"], row["state_type"]) for row in children.values()} == {("gpu", "COMPLETED")}
-    assert children["search-small"]["id"] == searching["id"]
+    assert children["search small"]["id"] == searching["id"]
     assert worker.workers("gpu") == [], "compute sleeps again"
     nodes = {row["name"] for row in worker.post("/task_runs/filter", flow_runs={"id": {"any_": [run_id]}})}
     assert {"search on gpu", "fine-tune on gpu", "export"} <= nodes

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.samples.endpoint_bundles import publish
 from support.services.live_endpoint import PRIMARY, Live, live, picture
 
 from deployments.endpoint.settings import ServeSettings
@@ -90,6 +91,39 @@ def test_a_wrong_key_is_told(page: Any) -> None:
     page.click("#key-form button")
     page.locator("#key-hint", has_text="does not open").wait_for()
     assert page.is_visible("#key-form")
+
+
+def test_an_image_without_a_key_is_refused_in_words_for_people(page: Any) -> None:
+    drop(page, "slice.png", picture())
+    page.wait_for_selector("#problem", state="visible")
+    said = page.inner_text("#problem")
+    assert "asks for a key" in said
+    assert "header" not in said
+    assert page.is_visible("#key-form")
+
+
+def test_without_a_model_the_page_says_so_and_shows_the_first_one_by_itself(
+    browser: Any, tmp_path: Path, bundles: list[Path], settings: Callable[..., ServeSettings]
+) -> None:
+    root = tmp_path / "empty"
+    waiting = settings(workspace=str(root), wait_for_champion=True, poll_seconds=0.1)
+    with live(waiting) as found:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{found.client.port}")
+        page.fill("#key", PRIMARY)
+        page.click("#key-form button")
+        page.wait_for_selector("#no-model", state="visible")
+        said = page.inner_text("#no-model")
+        assert "No model is served yet" in said
+        assert "lightbox retrain" in said
+        assert "no champion of 'slices'" in said
+        drop(page, "slice.png", picture())
+        page.wait_for_selector("#problem", state="visible")
+        assert page.inner_text("#problem") == "No model is served yet, so that no image can be judged."
+        publish(root, bundles[:1])
+        page.wait_for_selector("#model-card", state="visible")
+        assert page.is_hidden("#no-model")
+        page.close()
 
 
 def test_consume_and_docs_can_be_read(page: Any, shared: Live) -> None:

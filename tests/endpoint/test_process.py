@@ -168,3 +168,19 @@ def test_help_tells_every_option() -> None:
         "--challenger-percent",
     ):
         assert option in done.stdout
+
+
+def test_the_log_has_no_line_for_each_request_of_the_stores_client() -> None:
+    code = """
+import logging
+from deployments.endpoint.server import _log_to_stderr
+_log_to_stderr()
+for name in ("azure.core.pipeline.policies.http_logging_policy", "adlfs", "httpx", "uvicorn.access"):
+    logging.getLogger(name).info("Request URL: http://127.0.0.1/container/blob")
+    logging.getLogger(name).warning("%s is amiss", name)
+logging.getLogger("lightbox.endpoint").info("ready")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Request URL" not in done.stderr
+    assert done.stderr.count("is amiss") == 4
+    assert done.stderr.splitlines()[-1].endswith("INFO lightbox.endpoint: ready")

@@ -41,6 +41,12 @@ def _states(api: str, run: str) -> dict[str, str]:
     return {row["name"]: row["state_name"] for row in tasks}
 
 
+def _messages(api: str, run: str) -> dict[str, str]:
+    """What the last state of each task says."""
+    tasks = _filter(api, "task_runs", {"flow_runs": {"id": {"any_": [run]}}})
+    return {row["name"]: row["state"]["message"] for row in tasks}
+
+
 def test_a_run_on_a_server_shows_stages_artifacts_and_events(
     finished: FinishedRun, prefect_api: str, tmp_path: Path
 ) -> None:
@@ -53,11 +59,17 @@ def test_a_run_on_a_server_shows_stages_artifacts_and_events(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
 
-    (run,) = [row for row in _filter(prefect_api, "flow_runs") if row["name"] == "retrain-small"]
+    (run,) = [row for row in _filter(prefect_api, "flow_runs") if row["name"].startswith("retrain small ")]
     assert run["state_type"] == "COMPLETED"
+    assert run["state_name"] == "Refused"
+    assert run["state"]["message"].startswith("v1 refused: ")
+    assert "specificity" in run["state"]["message"]
     states = _states(prefect_api, run["id"])
     assert states["ingest"] == states["promote"] == states["decide"] == "Completed"
     assert states["catalogue"] == states["evaluate"] == states["fine-tune member 0"] == "Reused"
+    messages = _messages(prefect_api, run["id"])
+    assert "usable images" in messages["catalogue"]
+    assert messages["decide"].startswith("refused: ")
     keys = {row["key"] for row in _filter(prefect_api, "artifacts")}
     assert {"small-summary", "small-confusion-matrix"} <= keys
     (refused,) = _events(prefect_api, "lightbox.model.refused")

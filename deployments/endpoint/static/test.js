@@ -3,12 +3,29 @@
 
 const byId = (id) => document.getElementById(id);
 const KEY = "lightbox-key";
+const LOOK_AGAIN_MS = 5000;
 const NAMES = { recall: "Recall", specificity: "Specificity", precision: "Precision", accuracy: "Accuracy", auc: "ROC AUC" };
 const PROTOCOLS = {
   cross_validation: "by cross-validation: each image judged by a model that saw neither it nor a copy of it",
   holdout: "on images held out from training",
   given_split: "on the given test set",
 };
+
+// What a refusal means to a person at this page; the rest is told in the endpoint's own words.
+const REFUSED = {
+  unauthorized: () => "This endpoint asks for a key: type it above, then drop the image again.",
+  not_ready: () => "No model is served yet, so that no image can be judged.",
+  body_too_large: (limit) => `This file is too large: at most ${Math.floor(limit / 2 ** 20)} MiB.`,
+  busy: () => "The endpoint has too much to do at this moment. Try again in a few seconds.",
+  time_out: () => "Judging this image took too long. Try again in a moment, or a smaller image.",
+  body_too_slow: () => "The image came too slowly. Try again with a better connection.",
+};
+
+class Refusal extends Error {
+  constructor({ code, message, limit }) {
+    super(REFUSED[code] ? REFUSED[code](limit) : message);
+  }
+}
 
 let model = null;
 let picture = null;
@@ -31,7 +48,7 @@ async function ask(url, options) {
   const answer = await fetch(url, { ...options, headers: { ...headers(), ...(options && options.headers) } });
   const content = await answer.json();
   if (answer.status === 401) askForKey();
-  if (!answer.ok) throw new Error(content.error ? content.error.message : "HTTP " + answer.status);
+  if (!answer.ok) throw new Refusal(content.error || { message: "HTTP " + answer.status });
   return { content, answer };
 }
 
@@ -45,12 +62,22 @@ function askForKey() {
 async function loadModel() {
   try {
     const { content } = await ask("/model");
-    model = content.champion;
+    model = content.champion || null;
     byId("key-form").hidden = true;
-    showModel();
+    if (model) showModel();
+    await tellOfNoModel();
   } catch (error) {
     byId("model-card").hidden = true;
   }
+}
+
+async function tellOfNoModel() {
+  byId("no-model").hidden = model !== null;
+  if (model) return;
+  setTimeout(loadModel, LOOK_AGAIN_MS);
+  const answer = await fetch("/health/ready", { headers: headers() });
+  const { status, reason } = await answer.json();
+  byId("no-model-reason").textContent = reason ? "In the way now: " + reason : "State: " + status;
 }
 
 function showModel() {

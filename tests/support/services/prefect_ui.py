@@ -96,7 +96,7 @@ class Prefect:
         rows = self.post("/flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run_id]}})
         return {row["name"]: row for row in rows}
 
-    def running_child(self, run_id: str, name: str = "fine-tune-small") -> dict[str, Any]:
+    def running_child(self, run_id: str, name: str = "fine-tune small") -> dict[str, Any]:
         """Wait until a child trains."""
         self.until(lambda: self.children(run_id).get(name, {}).get("state_type") == "RUNNING", 150)
         return self.children(run_id)[name]
