@@ -1,6 +1,7 @@
 """The main job on a real Prefect server: the graph, the artifacts and the events that people see."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -116,4 +117,47 @@ def test_a_stage_of_a_node_bears_its_tag(prefect_api: str, tmp_path: Path) -> No
         "say plain": [],
         "say first": ["node:first"],
         "say second": ["node:second"],
+    }
+
+
+TOLD = """
+import sys
+from dataclasses import dataclass
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow
+from tasks.engine.flow_run import ended, run_name
+
+@flow(name="told", flow_run_name=run_name, persist_result=False)
+def told(dataset: dict[str, str], count: int) -> list[int]:
+    return ended([count], f"{count} images", "Refused" if count > 2 else None)
+
+@flow(name="outer", persist_result=False)
+def outer() -> None:
+    assert told({"name": "inner"}, 1) == [1]
+
+assert told({"name": "lungs"}, 3) == [3]
+outer()
+with get_client(sync_client=True) as client:
+    typed = client.create_flow_run(told, parameters={"dataset": {"name": "lungs"}, "count": 2}, name="new scanner")
+assert run_flow(told, typed, parameters={"dataset": {"name": "lungs"}, "count": 2}) == [2]
+"""
+
+
+def test_a_run_is_named_after_what_it_is_of_and_its_state_says_what_came_of_it(
+    prefect_api: str, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "LIGHTBOX_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", TOLD]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr
+    rows = _filter(prefect_api, "flow_runs", {"flows": {"name": {"any_": ["told"]}}})
+    states = {row["name"]: (row["state_type"], row["state_name"], row["state"]["message"]) for row in rows}
+    by_subject = {
+        re.sub(r" \d{4}-\d\d-\d\d \d\d:\d\d$", " WHEN", name): state for name, state in states.items()
+    }
+    assert by_subject == {
+        "told lungs WHEN": ("COMPLETED", "Refused", "3 images"),
+        "told inner WHEN": ("COMPLETED", "Completed", "1 images"),
+        "new scanner": ("COMPLETED", "Completed", "2 images"),
     }
