@@ -77,7 +77,7 @@ def retrain(
         listing = ingested.listing
         tell_unlabelled(run, listing.unlabelled)
         catalogue = build_catalogue(run, listing, checks, dataset.positive_class)
-        audit = audit_images(run, catalogue)
+        audit = audit_images(run, catalogue, ingested.warnings)
         with machines_of(compute) as machines:
             searched = None
             if training.searches(search):

@@ -37,9 +37,12 @@ class Audit(Record):
         return f"of trivial facts {best.fact} tells most: AUC {number(best.auc.value)}; {warnings}"
 
 
-@stage("audit", version=1)
-def audit_images(run: Run, catalogue: Catalogue) -> Audit:
-    """Count the classes, and measure how well trivial facts alone predict the label."""
+@stage("audit", version=2)
+def audit_images(run: Run, catalogue: Catalogue, told: tuple[str, ...] = ()) -> Audit:
+    """Count the classes, and measure how well trivial facts alone predict the label.
+
+    `told` is what ingest warns of: how labels and groups were read.
+    """
     table = read_catalogue(run, catalogue)
     usable = table.frame[~table.frame["conflict"]]
     balance = class_balance(usable["label"], usable["group"])
@@ -47,7 +50,7 @@ def audit_images(run: Run, catalogue: Catalogue) -> Audit:
     findings = AuditFindings(
         balance=balance,
         shortcuts=tuple(shortcuts),
-        warnings=(*warnings_of(shortcuts), *balance.warnings),
+        warnings=(*told, *warnings_of(shortcuts), *balance.warnings),
     )
     path = catalogue_path(run.name, catalogue.digest_of_rows, "audit.json")
     data = findings.model_dump_json(indent=2).encode()

@@ -26,6 +26,7 @@ from tasks.data.inspection import (
 from tasks.data.labels import LISTING_COLUMNS, UNLABELLED_BECAUSE
 from tasks.data.pair_table import NEAR_PAIR_COLUMNS
 from tasks.data.settings import CROSS_VALIDATION_BELOW, CatalogueSettings, Protocol
+from tasks.data.spelling import spelling_key
 from tasks.data.training_view import MemberPlan, plan_members
 from tasks.data.usability import check_usable
 from tasks.engine.run import Run, write_lasting
@@ -100,6 +101,7 @@ def build_catalogue(
     """Check every image, find exact and near copies, and assign folds by the ledger."""
     built = _built(run, listing, settings)
     table = built.table
+    positive_class = _as_written(positive_class, table.classes)
     check_usable(table, positive_class, settings.max_reject_fraction, settings.max_group_fraction)
     finding = _finding(table, positive_class)
     place = partial(catalogue_path, run.name, table.digest)
@@ -207,6 +209,13 @@ def _finding(table: CatalogueTable, positive_class: str | None) -> str | None:
             f"{table.classes[1]}: its recall is what the gate judges",
         )
     return positive_class
+
+
+def _as_written(named: str | None, classes: Sequence[str]) -> str | None:
+    """The class that is meant, also where it is written in another way than the labels that count."""
+    if named is None or named in classes:
+        return named
+    return next((label for label in classes if spelling_key(label) == spelling_key(named)), named)
 
 
 def _protocol(table: CatalogueTable, settings: CatalogueSettings) -> Protocol:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tasks.data.labels import GIVEN, IN_BOTH, LISTING_COLUMNS, UNLABELLED_BECAUSE, LabelledBlob, label_blobs
 from tasks.data.settings import ImagesSource
+from tasks.data.spelling import counted, join_spellings
 from tasks.engine.run import Run, block_options, write_lasting
 from tasks.engine.stage import progress, stage
 from tasks.errors import ManifestMismatch
@@ -41,6 +42,10 @@ class Ingested(Record):
 
     listing: Listing = Field(description="What there is.")
     transferred: int = Field(ge=0, description="Images that had to be fetched.")
+    warnings: tuple[str, ...] = Field(
+        default=(),
+        description="What a person should know of how labels and groups were read, a sentence each.",
+    )
 
     def in_words(self) -> str:
         """How many images there are, and how many were fetched."""
@@ -55,18 +60,25 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
     What people decided of an image (`labels/` in the workspace) counts instead of the label that came with it.
     """
     store = Datastore(source.url, block_options(source.block))
-    labelled = label_blobs(store, store.blobs(), source.manifest)
+    files = label_blobs(store, store.blobs(), source.manifest, source.labels)
+    labelled = files.rows
     cache = ContentCache(run.cache_root, store)
     fetched = cache.fetch([row.blob for row in labelled], progress=progress())
     _check_digests(fetched, labelled, source.manifest)
     standing = read_standing(run.open_workspace(), run.name)
-    rows = []
-    for image, row in zip(fetched, labelled, strict=True):
-        label, why_none = standing.label_of(image.sha256, row.label)
+    said = [standing.label_of(image.sha256, row.label) for image, row in zip(fetched, labelled, strict=True)]
+    spellings = join_spellings(
+        counted([*(label for label, _ in said), *(row.label for row in labelled)]),
+        preferred={one.label for one in standing.decisions if one.label is not None},
+        join=source.labels.join_spellings,
+    )
+    rows: list[tuple[object, ...]] = []
+    for image, row, (label, why_none) in zip(fetched, labelled, said, strict=True):
         if label is None and image.is_too_large:
             continue  # nobody could be asked about it
-        said = (label, row.group, row.split, row.in_both, row.label, why_none)
-        rows.append((image.path, image.sha256, image.size_bytes, *said))
+        counts, given = (None if one is None else spellings.names[one] for one in (label, row.label))
+        rest = (counts, row.group, row.split, row.in_both, given, why_none)
+        rows.append((image.path, image.sha256, image.size_bytes, *rest))
     columns = [*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE]
     frame = pd.DataFrame(rows, columns=columns).sort_values("path", ignore_index=True)
     path = LISTING.path(name=run.name, digest=_listing_name(frame))
@@ -80,7 +92,8 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
         labelled=standing.figures(),
         table=table,
     )
-    return Ingested(listing=listing, transferred=cache.transferred)
+    warnings = (*files.told, *(told for told in spellings.told if told not in files.told))
+    return Ingested(listing=listing, transferred=cache.transferred, warnings=warnings)
 
 
 def read_listing(run: Run, listing: Listing) -> pd.DataFrame:

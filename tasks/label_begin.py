@@ -44,7 +44,7 @@ def begin_labelling(
         classes = settings.classes or (*known, *sorted(given - set(known)))
         check_classes(classes)
         filled = settings.model_copy(update={"classes": classes})
-        images = {"url": source.url, "block": source.block, "manifest": source.manifest}
+        images = source.model_dump(mode="json")
         if state is None:
             return ProjectState(settings=filled, images=images)
         return state.model_copy(update={"settings": filled, "images": images, "finished": False})

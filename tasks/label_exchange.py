@@ -140,7 +140,7 @@ def _foreign(file: Path, listing: Listing) -> list[ForeignLabel]:
     if isinstance(content, dict) and "annotations" in content:
         return read_coco(content, str(file))
     store = Datastore(listing.url, block_options(listing.block))
-    rows, _ = read_manifest(store, store.blobs(), str(file))
+    rows = read_manifest(store, store.blobs(), str(file)).rows
     return [
         ForeignLabel(path, row.label, sha256=row.sha256)
         for path, row in rows.items()

@@ -36,9 +36,9 @@ def catalogue(
     run = open_run(workspace.url, workspace.block, dataset.name)
 
     def check() -> tuple["Catalogue", "AuditFindings"]:
-        listing = ingest(run, images).listing
-        built = build_catalogue(run, listing, checks, dataset.positive_class)
-        return built, audit_images(run, built).findings
+        ingested = ingest(run, images)
+        built = build_catalogue(run, ingested.listing, checks, dataset.positive_class)
+        return built, audit_images(run, built, ingested.warnings).findings
 
     def show(console: "Console", checked: tuple["Catalogue", "AuditFindings"]) -> None:
         show_catalogue(console, run, checked[0])

@@ -29,7 +29,9 @@ EXTRAS = {"s3fs": "s3:// stores", "gcsfs": "gs:// stores", "nilearn": "the demo'
 
 
 CheckedWorkspace = Annotated[WorkspaceLocation | None, WORKSPACE.but({}, "Workspace to check for access")]
-CheckedImages = Annotated[ImagesSource | None, IMAGES.but({"manifest": None}, "Images to check for access")]
+CheckedImages = Annotated[
+    ImagesSource | None, IMAGES.but({"manifest": None, "labels": None}, "Images to check for access")
+]
 
 
 @Command

@@ -24,7 +24,7 @@ def _space(file: Path) -> "SearchSpace":
     return read_space(file)
 
 
-IMAGES = Options("Images", {"url": "images", "block": "images-block"})
+IMAGES = Options("Images", {"url": "images", "block": "images-block", "labels": ""})
 WORKSPACE = Options("Workspace", {"url": "workspace", "block": "workspace-block"})
 DATA_SET = Options("Data set")
 SEARCH = Options(

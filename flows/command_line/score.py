@@ -13,7 +13,7 @@ from tasks.options.marks import Options
 if TYPE_CHECKING:
     pass
 
-Unlabelled = Annotated[ImagesSource, IMAGES.but({"manifest": None})]
+Unlabelled = Annotated[ImagesSource, IMAGES.but({"manifest": None, "labels": None})]
 Out = Annotated[WorkspaceLocation, Options("Scores", {"url": "out", "block": "out-block"})]
 
 

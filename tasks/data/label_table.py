@@ -1,22 +1,23 @@
 """Manifests: a table that says which file of the store carries which label.
 
-Read here: CSV (comma, semicolon or tab), Parquet, JSON lines, and the JSON lines of Azure AutoML, whose
-`image_url` is an address of the image; told apart by content, not by name.
+Read here: CSV, Parquet, JSON lines and JSON, and the JSON lines of Azure AutoML, whose `image_url` is an address of the
+image; told apart by content, not by name.
 """
 
-import csv
-import io
-import json
-import os
 import re
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote
 
-from tasks.errors import DataError, ManifestMismatch
+from tasks.data.addresses import StorePaths, plain_address, without_query
+from tasks.data.manifest_file import manifest_bytes
+from tasks.data.missing_texts import cell_text, is_missing_text
+from tasks.data.settings import LabelReading
+from tasks.data.spelling import counted, join_spellings
+from tasks.data.table_columns import GroupColumns, named_column
+from tasks.data.table_records import Row, table_records
+from tasks.errors import ManifestMismatch
 from tasks.stores.datastore import Blob, Datastore
 
 Split = Literal["train", "test"]
@@ -33,8 +34,8 @@ _SPLITS: dict[str, Split] = {
     "train+test": "test",
 }
 _NAMED = 5
-_URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_ANYTHING = LabelReading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,196 +55,225 @@ class ManifestRow:
     label_named: bool = True
 
 
-def read_manifest(
-    store: Datastore, blobs: Sequence[Blob], manifest: str
-) -> tuple[dict[str, ManifestRow], str | None]:
-    """The manifest's rows by the store's paths, and the manifest's own path when it stands in the store.
+@dataclass(frozen=True)
+class LabelTable:
+    """Rows by the store's paths, the manifest's own path if it stands in the store, and what a person should know."""
 
-    `manifest` is a URL, a local file, or a path within the store. Columns: `path` (below the store) or
-    `image_url`, `label`, and optionally `group` (a patient, say), `split` (train or test; validation counts as
-    train, content in both as test) and `sha256` of the file's bytes. The split may have any name that ends in
-    `split`. Where a split or a group is named, the label column may be left out: the folders say it then.
-    Further columns are left alone. An empty label is none. A row given twice with the same content counts
-    once. Names are compared as they are and in Unicode's composed form.
+    rows: dict[str, ManifestRow]
+    own_path: str | None
+    told: tuple[str, ...]
+
+
+def read_manifest(
+    store: Datastore, blobs: Sequence[Blob], manifest: str, reading: LabelReading = _ANYTHING
+) -> LabelTable:
+    """Read a manifest that is a URL, a local file, or a path within the store.
+
+    Columns: `path` (below the store) or `image_url`, `label`, and optionally `group` (a patient, say), `split`
+    (train or test; validation counts as train, content in both as test) and `sha256` of the file's bytes. The split
+    may have any name that ends in `split`; the group any that is called like a patient, a subject, a case, a study or
+    a lesion (`GroupColumns`); `reading` may name any column. Where a split or a group is named, the label column may
+    be left out: the folders say it then. Further columns are left alone. An empty label is none, and so is a text by
+    which programs say that there is no value. Labels that differ only in how they are written are one. A row given
+    twice with the same content counts once. Names are compared as they are and in Unicode's composed form.
 
     Raises:
         ManifestMismatch: unreadable; a column is missing, or several could be the split; paths are not in the
             store, or come twice and differ; an unknown split. The first few paths and the counts are named.
     """
-    data, own_path = _read(store, blobs, manifest)
-    rows = [_row(record, number, manifest) for number, record in _records(data, manifest)]
+    data, own_path = manifest_bytes(store, blobs, manifest)
+    table = _Table(manifest, reading)
+    for number, record in table_records(data, manifest):
+        table.add(record, number)
+    rows, told = table.finished()
     if not rows:
         raise ManifestMismatch(
             f"{manifest} has no rows", cure="give a row with path and label for each image"
         )
-    return _fit(rows, [blob for blob in blobs if blob.path != own_path], store, manifest), own_path
+    fitted = _fit(rows, [blob for blob in blobs if blob.path != own_path], store, manifest)
+    return LabelTable(fitted, own_path, tuple(told))
 
 
-def _read(store: Datastore, blobs: Sequence[Blob], manifest: str) -> tuple[bytes, str | None]:
-    within = manifest[len(store.url) :].lstrip("/") if manifest.startswith(f"{store.url}/") else manifest
-    local = Path(os.path.abspath(Path(manifest).expanduser()))  # noqa: PTH100 links stay links
-    try:
-        if not _URL.match(manifest) and local.is_file():
-            inside = store.is_local and local.is_relative_to(store.url)
-            return local.read_bytes(), str(local.relative_to(store.url)) if inside else None
-        if any(blob.path == within for blob in blobs):
-            return store.read(within), within
-        if _URL.match(manifest):
-            folder, _, name = manifest.rpartition("/")
-            return Datastore(folder).read(name), None
-    except OSError as error:
-        raise ManifestMismatch(
-            f"{manifest} cannot be read ({error.strerror})", cure="check the file's permissions"
-        ) from error
-    except DataError as error:
-        raise ManifestMismatch(f"the manifest cannot be read: {error.message}", cure=error.cure) from error
-    raise ManifestMismatch(
-        f"there is no manifest {manifest}, neither as a local file nor in {store.url}", cure="check its path"
-    )
+class _Table:
+    """The rows of one manifest, as they come."""
 
+    def __init__(self, manifest: str, reading: LabelReading) -> None:
+        self._manifest, self._reading = manifest, reading
+        self._rows: list[ManifestRow] = []
+        self._groups: GroupColumns | None = None
+        self._missing: Counter[str] = Counter()
+        self._kept = {text.strip().casefold() for text in reading.keep_labels}
 
-def _records(data: bytes, manifest: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with their line (or row) numbers, from 1."""
-    if data.startswith(b"PAR1"):
-        yield from enumerate(_parquet(data, manifest), 1)
-        return
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ManifestMismatch(
-            f"{manifest} is neither Parquet nor UTF-8 text", cure="save it as UTF-8"
-        ) from error
-    if text.lstrip().startswith(("{", "[")):
-        yield from _json_lines(text, manifest)
-        return
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
-    try:
-        for record in reader:
-            if None in record or None in record.values():
-                raise csv.Error("not as many fields as the header names")
-            yield reader.line_num, record
-    except csv.Error as error:
-        raise ManifestMismatch(
-            f"{manifest}, line {reader.line_num}: {error}",
-            cure="put names that hold the separator in double quotes",
-        ) from error
+    def add(self, record: Row, number: int) -> None:
+        """Take one row.
 
-
-def _parquet(data: bytes, manifest: str) -> list[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ManifestMismatch(f"{manifest} is damaged Parquet ({error})", cure="write it again") from error
-    return rows
-
-
-def _json_lines(text: str, manifest: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+        Raises: ManifestMismatch.
+        """
+        where = f"{self._manifest}, row {number}"
+        fields = _fields(record, where)
+        path_column = self._column(fields, self._reading.path_column, "--path-column", where)
+        path_column = path_column or next((name for name in ("path", "image_url") if name in fields), None)
+        label_column = self._column(fields, self._reading.label_column, "--label-column", where)
+        if self._reading.label_column is None and "label" in fields:
+            label_column = "label"
+        split_column = self._split_column(fields, where)
+        group_column = self._column(fields, self._reading.group_column, "--group-column", where)
+        if self._reading.group_column is None:
+            group_column = "group" if "group" in fields else None
+            if group_column is None:
+                self._watch(fields, {path_column, label_column, split_column})
+        if path_column is None or not (label_column or split_column or group_column or self._groups):
+            raise _no_column(fields, path_column, where)
+        path = cell_text(fields[path_column])
+        if path is None:
+            raise ManifestMismatch(f"{where}: the path is empty", cure="fill it or drop the row")
+        split = (cell_text(fields[split_column]) or "").lower() if split_column else ""
+        split = "" if is_missing_text(split) else split
+        if split and split not in _SPLITS:
             raise ManifestMismatch(
-                f"{manifest}, line {number}: no JSON ({error.msg})", cure="write one JSON object a line"
-            ) from error
-        if not isinstance(record, dict):
-            raise ManifestMismatch(
-                f"{manifest}, line {number}: no JSON object", cure="write one JSON object a line"
+                f"{where}: unknown split {split!r} in column {split_column}",
+                cure=f"use one of {', '.join(_SPLITS)}, or name another column with --split-column, none for no column",
             )
-        yield number, record
+        self._rows.append(
+            ManifestRow(
+                path,
+                self._label(fields.get(label_column), where) if label_column else None,
+                _key(fields.get(group_column)) if group_column else None,
+                _SPLITS[split] if split else None,
+                in_both="+" in split,
+                sha256=_sha256(fields.get("sha256"), where),
+                label_named=label_column is not None,
+            )
+        )
+
+    def finished(self) -> tuple[list[ManifestRow], list[str]]:
+        """The rows with their groups, labels joined; and what a person should know."""
+        told = []
+        if self._missing:
+            named = ", ".join(f"{text!r} ({count})" for text, count in sorted(self._missing.items()))
+            told.append(
+                f"{self._missing.total()} of {len(self._rows)} rows of {self._manifest} have a label that says that "
+                f"there is none, {named}: these images count as unlabelled. If it is a class, keep it with "
+                f"--keep-labels {min(self._missing)}."
+            )
+        spellings = join_spellings(
+            counted([row.label for row in self._rows]), join=self._reading.join_spellings
+        )
+        told += spellings.told
+        rows = self._rows
+        if self._groups is not None:
+            _, keys, of_groups = self._groups.chosen(self._manifest)
+            told += of_groups
+            if keys:
+                rows = [replace(row, group=group) for row, group in zip(rows, keys, strict=True)]
+        joined = join_spellings(counted([row.group for row in rows])).names
+        return [
+            replace(
+                row,
+                label=None if row.label is None else spellings.names[row.label],
+                group=None if row.group is None else joined[row.group],
+            )
+            for row in rows
+        ], told
+
+    def _column(self, fields: Mapping[str, Any], named: str | None, option: str, where: str) -> str | None:
+        return None if named is None else named_column(fields, named, option, where)
+
+    def _split_column(self, fields: Mapping[str, Any], where: str) -> str | None:
+        """The one named, `split`, or the one column whose name ends so."""
+        if self._reading.split_column is not None:
+            return named_column(fields, self._reading.split_column, "--split-column", where)
+        names = ["split"] if "split" in fields else sorted(name for name in fields if name.endswith("split"))
+        if len(names) > 1:
+            raise ManifestMismatch(
+                f"{where}: the columns {', '.join(names)} could each be the split",
+                cure="name the one that counts with --split-column",
+            )
+        return names[0] if names else None
+
+    def _watch(self, fields: Mapping[str, Any], taken: set[str | None]) -> None:
+        if self._groups is None:
+            others = [name for name in fields if name not in taken | {"sha256", "image_details"}]
+            self._groups = GroupColumns(others)
+        self._groups.add(fields)
+
+    def _label(self, value: Any, where: str) -> str | None:
+        if isinstance(value, list):  # AutoML writes several labels as a list
+            if len(value) > 1:
+                raise ManifestMismatch(f"{where}: {len(value)} labels", cure="give each image one label")
+            value = value[0] if value else None
+        if isinstance(value, dict):
+            raise ManifestMismatch(
+                f"{where}: the label is an object with {', '.join(map(str, value))}",
+                cure="write the class's name",
+            )
+        text = cell_text(value)
+        if text is None or not is_missing_text(text) or text.casefold() in self._kept:
+            return text
+        self._missing[text] += 1
+        return None
 
 
-def _row(record: Mapping[str, Any], number: int, manifest: str) -> ManifestRow:
-    fields = {str(name).strip().lower(): value for name, value in record.items()}
-    where = f"{manifest}, row {number}"
-    split_column = _split_column(fields, where)
-    label_named = "label" in fields
-    if not {"path", "image_url"} & fields.keys() or not (label_named or split_column or "group" in fields):
-        missing = "path (or image_url)" if label_named else "label"
-        raise ManifestMismatch(
-            f"{where}: column {missing} is missing, there are {', '.join(sorted(fields))}",
-            cure="name the columns path and label, and optionally group and split; with a split or a group, label "
-            "may be left out where each folder is a class",
-        )
-    path = _text(fields.get("path", fields.get("image_url")))
-    if path is None:
-        raise ManifestMismatch(f"{where}: the path is empty", cure="fill it or drop the row")
-    split = (_text(fields[split_column]) or "").lower() if split_column else ""
-    if split and split not in _SPLITS:
-        raise ManifestMismatch(
-            f"{where}: unknown split {split!r} in column {split_column}",
-            cure=f"use one of {', '.join(_SPLITS)}, or give the column a name that does not end in split",
-        )
-    return ManifestRow(
-        path,
-        _label(fields.get("label"), where),
-        _text(fields.get("group")),
-        _SPLITS[split] if split else None,
-        in_both="+" in split,
-        sha256=_sha256(fields.get("sha256"), where),
-        label_named=label_named,
+def _no_column(fields: Mapping[str, Any], path_column: str | None, where: str) -> ManifestMismatch:
+    missing, option = ("label", "--label-column") if path_column else ("path (or image_url)", "--path-column")
+    return ManifestMismatch(
+        f"{where}: column {missing} is missing, there are {', '.join(sorted(fields))}",
+        cure=f"name the column with {option}, or call the columns path and label, and optionally group and split; "
+        "with a split or a group, label may be left out where each folder is a class",
     )
 
 
-def _split_column(fields: Mapping[str, Any], where: str) -> str | None:
-    """`split`, or the one column whose name ends so."""
-    names = ["split"] if "split" in fields else sorted(name for name in fields if name.endswith("split"))
-    if len(names) > 1:
-        raise ManifestMismatch(
-            f"{where}: the columns {', '.join(names)} could each be the split",
-            cure="name the one that counts split",
-        )
-    return names[0] if names else None
+def _fields(record: Row, where: str) -> dict[str, Any]:
+    """A row by the names of its columns in lower case.
+
+    Raises: ManifestMismatch where two names are the same then.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in record.items():
+        plain = str(name).strip("\ufeff \t\r\n").lower()
+        if plain in fields and fields[plain] != value:
+            raise ManifestMismatch(
+                f"{where}: two columns are called {plain}, apart from upper and lower case",
+                cure="give each column a name of its own",
+            )
+        fields[plain] = value
+    return fields
 
 
-def _label(value: Any, where: str) -> str | None:
-    if isinstance(value, list):  # AutoML writes several labels as a list
-        if len(value) > 1:
-            raise ManifestMismatch(f"{where}: {len(value)} labels", cure="give each image one label")
-        return _text(value[0]) if value else None
-    return _text(value)
+def _key(value: Any) -> str | None:
+    text = cell_text(value)
+    return None if text is None or is_missing_text(text) else text
 
 
 def _sha256(value: Any, where: str) -> str | None:
-    text = _text(value)
-    if text is not None and not _SHA256.fullmatch(text):
+    text = cell_text(value)
+    if text is None or is_missing_text(text):
+        return None
+    if not _SHA256.fullmatch(text):
         raise ManifestMismatch(
             f"{where}: {text!r} is no SHA-256", cure="write 64 hexadecimal digits, or leave it empty"
         )
-    return text.lower() if text is not None else None
-
-
-def _text(value: Any) -> str | None:
-    if value is None or value != value:  # noqa: PLR0124 NaN is how tables say nothing
-        return None
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip() or None
+    return text.lower()
 
 
 def _fit(
-    rows: Iterable[ManifestRow], blobs: Sequence[Blob], store: Datastore, manifest: str
+    rows: Sequence[ManifestRow], blobs: Sequence[Blob], store: Datastore, manifest: str
 ) -> dict[str, ManifestRow]:
-    paths = {blob.path for blob in blobs}
-    composed = {unicodedata.normalize("NFC", path): path for path in paths}
-    known = paths | composed.keys()
+    paths = StorePaths([blob.path for blob in blobs], store.url)
     fitted: dict[str, ManifestRow] = {}
+    foreign: dict[str, str] = {}
     unknown: list[str] = []
     differing: list[str] = []
+    ambiguous: list[str] = []
     for row in rows:
-        candidates = _candidates(row.path, store.url)
-        path = next((name if name in paths else composed[name] for name in candidates if name in known), None)
+        path = paths.find(row.path)
         if path is None:
-            unknown.append(row.path.partition("?")[0])
+            unknown.append(without_query(row.path))
             continue
+        if paths.is_written_otherwise(row.path, path):
+            plain = plain_address(row.path)
+            if foreign.setdefault(path, plain) != plain:
+                ambiguous.append(f"{foreign[path]} and {plain}")
         placed = replace(row, path=path)
         if fitted.setdefault(path, placed) != placed:
             differing.append(path)
@@ -253,35 +283,18 @@ def _fit(
             f"{_first(unknown)}",
             cure="write paths relative to the store's root, with the same upper and lower case",
         )
+    if ambiguous:
+        raise ManifestMismatch(
+            f"{len(ambiguous)} addresses in {manifest} would mean the same file as another address: "
+            f"{_first(ambiguous)}",
+            cure="write paths relative to the store's root, such as folder/name.png",
+        )
     if differing:
         raise ManifestMismatch(
             f"{len(differing)} rows of {manifest} contradict an earlier row of the path: {_first(differing)}",
             cure="keep one row, with one label, group and split, for each path",
         )
     return fitted
-
-
-def _candidates(path: str, root: str) -> list[str]:
-    """The paths below the root that an address may mean, likeliest first.
-
-    An address in another form than the store's (`https://account.../container/...`, `azureml://.../paths/...`)
-    means its longest tail that stands in the store.
-    """
-    if path.startswith(f"{root}/"):
-        return _both_forms(path[len(root) + 1 :])
-    if not _URL.match(path):
-        return _both_forms(path.removeprefix("./"))
-    address = _URL.sub("", path)
-    tails = []
-    for form in (address, unquote(address.partition("?")[0])):
-        parts = form.split("/")
-        tails += ["/".join(parts[start:]) for start in range(1, len(parts))]
-    tails.sort(key=lambda tail: tail.count("/"), reverse=True)
-    return [name for tail in tails for name in _both_forms(tail)]
-
-
-def _both_forms(path: str) -> list[str]:
-    return [path, unicodedata.normalize("NFC", path)]
 
 
 def _first(paths: Sequence[str]) -> str:

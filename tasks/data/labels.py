@@ -1,10 +1,13 @@
 """Which label each image carries: from its folder, or from a manifest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tasks.data.label_table import ManifestRow, Split, read_manifest
+from tasks.data.patients_in_names import patients_in_names
+from tasks.data.settings import LabelReading
+from tasks.data.spelling import counted, doubtful_names, join_spellings
 from tasks.errors import ManifestMismatch
 from tasks.stores.datastore import Blob, Datastore
 
@@ -17,7 +20,9 @@ UNLABELLED_BECAUSE = "unlabelled_because"
 """And why it has no label, where it has none."""
 
 
-__all__ = ["LabelledBlob", "Split", "label_blobs"]
+__all__ = ["LabelledBlob", "LabelledFiles", "Split", "label_blobs"]
+
+_ANYTHING = LabelReading()
 
 _SPLIT_FOLDERS: dict[str, Literal["train", "test"]] = {
     "train": "train",
@@ -65,7 +70,17 @@ class LabelledBlob:
     sha256: str | None = None
 
 
-def label_blobs(store: Datastore, blobs: Sequence[Blob], manifest: str | None = None) -> list[LabelledBlob]:
+@dataclass(frozen=True)
+class LabelledFiles:
+    """Files with their labels, and what a person should know of how these were read, a sentence each."""
+
+    rows: list[LabelledBlob]
+    told: tuple[str, ...]
+
+
+def label_blobs(
+    store: Datastore, blobs: Sequence[Blob], manifest: str | None = None, reading: LabelReading = _ANYTHING
+) -> LabelledFiles:
     """The images among a store's files, each with its label; in the order given.
 
     Without a manifest the label is the first folder's name, or the second's where the first ones are `train`
@@ -77,16 +92,29 @@ def label_blobs(store: Datastore, blobs: Sequence[Blob], manifest: str | None = 
     With a manifest (see `read_manifest`) only its rows give labels, or, where it has no label column, the
     folders of the files that it names; other files are unlabelled.
 
+    Labels that differ only in how they are written are one class.
+
     Raises:
         ManifestMismatch: the manifest cannot be read, or does not fit the store, or leaves the label to folders
             where there are none.
     """
-    if manifest is not None:
-        rows, own_path = read_manifest(store, blobs, manifest)
-        return _from_rows(rows, [blob for blob in blobs if blob.path != own_path])
+    told: list[str] = []
     split_layout = _has_split_folders(blobs)
-    labelled = (_from_folders(blob, split_layout) for blob in blobs)
-    return [one for one in labelled if one.label is not None or not _is_no_image(one.blob.path)]
+    if manifest is not None:
+        table = read_manifest(store, blobs, manifest, reading)
+        rows = _from_rows(table.rows, [blob for blob in blobs if blob.path != table.own_path])
+        told += table.told
+    else:
+        found = (_from_folders(blob, split_layout) for blob in blobs)
+        rows = [one for one in found if one.label is not None or not _is_no_image(one.blob.path)]
+    spellings = join_spellings(counted([row.label for row in rows]), join=reading.join_spellings)
+    told += [sentence for sentence in spellings.told if sentence not in told]
+    rows = [row if row.label is None else replace(row, label=spellings.names[row.label]) for row in rows]
+    told += doubtful_names(counted([row.label for row in rows]))
+    if not any(row.group for row in rows):
+        depth = 0 if manifest is not None else 1 + split_layout
+        told += patients_in_names([(row.blob.path, row.label) for row in rows], depth)
+    return LabelledFiles(rows, tuple(told))
 
 
 def _from_rows(rows: dict[str, ManifestRow], blobs: Sequence[Blob]) -> list[LabelledBlob]:

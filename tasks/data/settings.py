@@ -20,6 +20,41 @@ ABSURD_GROUP: Final = 200
 """Contents up to which a group of copies may be any share of a data set."""
 
 
+class LabelReading(Frozen):
+    """How labels are read from folders and from a table."""
+
+    path_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column of the table that names the image. Left out: path, or image_url.",
+    )
+    label_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column with the class; none: each folder is a class. Left out: label.",
+    )
+    group_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column whose values say which images belong together, as of one patient; none: no column does. "
+        "Left out: group, or one that is called like a patient, subject, case, study or lesion, which is told.",
+    )
+    split_column: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Column with train and test; none: none. Left out: split, or the one whose name ends so.",
+    )
+    keep_labels: tuple[str, ...] = Field(
+        default=(),
+        description="Texts such as NA that are a class here; programs write them where a value is missing, and images "
+        "with them count as unlabelled otherwise.",
+    )
+    join_spellings: bool = Field(
+        default=True,
+        description="Whether labels that differ only in how they are written (Yes, yes, YES; 1, 1.0) are one class.",
+    )
+
+
 class ImagesSource(Frozen):
     """Where the images and their labels are."""
 
@@ -36,6 +71,9 @@ class ImagesSource(Frozen):
         description="URL or path of a CSV, Parquet or JSON-lines table with the columns path, label and "
         "optionally group, split (or any name ending so) and sha256, which is verified. Left out, each folder is "
         "a class; so it is where the table gives a split but no label.",
+    )
+    labels: LabelReading = Field(
+        default=LabelReading(), description="Which columns say what, and how labels are read."
     )
 
 

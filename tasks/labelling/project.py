@@ -1,7 +1,7 @@
 """A labelling project: its settings, what is remembered of it, and the page that people label on."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 from xml.sax.saxutils import quoteattr
 
 from pydantic import Field, ValidationError
@@ -22,7 +22,7 @@ class ProjectState(Frozen):
     """What is remembered between two syncs; never a secret."""
 
     settings: LabellingSettings = Field(description="How it is labelled.")
-    images: dict[str, str | None] = Field(description="Where the images are: url, block and manifest.")
+    images: dict[str, Any] = Field(description="Where the images are, and how their labels are read.")
     project: int | None = Field(default=None, description="Label Studio's number of the project.")
     review_project: int | None = Field(default=None, description="And of the one where disputes are settled.")
     finished: bool = Field(default=False, description="Whether it was ended.")

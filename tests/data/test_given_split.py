@@ -51,7 +51,7 @@ def test_the_folders_give_the_label_where_the_manifest_gives_the_split(tmp_path:
     (tmp_path / "m").write_text(
         f"path,sha256,seed_split\nyes/1.png,{digest},test+train\nno/2.png,,train\nno/3.png,,test\n"
     )
-    said = {one.blob.path: one for one in label_blobs(store, store.blobs(), str(tmp_path / "m"))}
+    said = {one.blob.path: one for one in label_blobs(store, store.blobs(), str(tmp_path / "m")).rows}
     assert {path: (one.label, one.split, one.in_both) for path, one in said.items()} == {
         "yes/1.png": ("yes", "test", True),
         "no/2.png": ("no", "train", False),

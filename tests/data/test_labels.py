@@ -32,7 +32,7 @@ def store_with(folder: Path, paths: list[str]) -> Datastore:
 def labels_of(
     store: Datastore, manifest: str | None = None
 ) -> dict[str, tuple[str | None, str | None, str | None]]:
-    labelled = label_blobs(store, store.blobs(), manifest)
+    labelled = label_blobs(store, store.blobs(), manifest).rows
     return {one.blob.path: (one.label, one.group, one.split) for one in labelled}
 
 
@@ -41,7 +41,7 @@ def labels_of(
 
 def test_a_folder_per_class_on_the_real_images(brain_mri: Path) -> None:
     store = Datastore(str(brain_mri))
-    labelled = label_blobs(store, store.blobs())
+    labelled = label_blobs(store, store.blobs()).rows
     assert Counter(one.label for one in labelled) == {"yes": 155, "no": 98}
     assert {(one.group, one.split) for one in labelled} == {(None, None)}
     assert [one.blob.path for one in labelled] == sorted(one.blob.path for one in labelled)
@@ -94,8 +94,8 @@ def test_a_store_of_test_images_alone(tmp_path: Path) -> None:
 def test_labels_do_not_depend_on_the_order(files: list[tuple[str, uuid.UUID]]) -> None:
     store = Datastore(f"memory://{uuid.uuid4().hex}")
     blobs = [Blob(f"{label}/{name}.png", 1, "etag") for label, name in files]
-    forwards = label_blobs(store, blobs)
-    assert label_blobs(store, blobs[::-1]) == forwards[::-1]
+    forwards = label_blobs(store, blobs).rows
+    assert label_blobs(store, blobs[::-1]).rows == forwards[::-1]
     assert forwards == [LabelledBlob(blob, blob.path.split("/")[0], None, None) for blob in blobs]
 
 
@@ -241,7 +241,11 @@ def test_a_row_given_twice_counts_once(tmp_path: Path) -> None:
         (b"path,label\n1.png,yes,more\n", "line 2: not as many fields"),
         (b"path,label\n1.png\n", "line 2: not as many fields"),
         (b'{"path": "1.png", "label": "yes"}\n{"path": \n', "line 2: no JSON"),
-        (b'[{"path": "1.png", "label": "yes"}]\n', "line 1: no JSON object"),
+        (b"[1, 2]\n", "row 1: no JSON object"),
+        (b'{"path": "1.png", "label": {"yes": 1}}\n', "the label is an object with yes"),
+        (b"path,label,label\n1.png,yes,no\n", "has the column label more than once"),
+        (b"path,label,Label\n1.png,yes,no\n", "two columns are called label"),
+        (b'{"path": "1.png", "label": ' + b"[" * 100_000, "line 1: no JSON"),
         (b'{"path": "1.png", "label": ["a", "b"]}\n', "2 labels"),
         (b"PAR1 and nothing more", "damaged Parquet"),
         (b"\xff\xfe\x00", "neither Parquet nor UTF-8"),

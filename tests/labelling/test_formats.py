@@ -29,7 +29,7 @@ def test_csv_and_json_lines_are_manifests(kind: str, tmp_path: Path) -> None:
     manifest = tmp_path.with_suffix(f".{kind}")
     manifest.write_bytes(exported(ROWS, kind, ("no", "yes")))  # type: ignore[arg-type]
     store = Datastore(str(tmp_path))
-    rows, _ = read_manifest(store, store.blobs(), str(manifest))
+    rows = read_manifest(store, store.blobs(), str(manifest)).rows
     assert {path: row.label for path, row in rows.items()} == LABELS
 
 

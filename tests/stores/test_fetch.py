@@ -364,7 +364,7 @@ def test_azure_second_fetch_is_one_listing_and_no_transfer(
         for file in (file for file in brain_mri.rglob("*") if file.is_file()):
             container.upload_blob(f"mri/{file.relative_to(brain_mri)}", file.read_bytes())
         remote = Datastore(f"az://{container.container_name}/mri")
-        labelled = label_blobs(remote, remote.blobs())
+        labelled = label_blobs(remote, remote.blobs()).rows
         cache = ContentCache(tmp_path / "cache", remote)
         images = cache.fetch([one.blob for one in labelled])
         assert cache.transferred == 253
@@ -372,7 +372,7 @@ def test_azure_second_fetch_is_one_listing_and_no_transfer(
 
         again = Datastore(remote.url)
         second = ContentCache(tmp_path / "cache", again)
-        assert second.fetch([one.blob for one in label_blobs(again, again.blobs())]) == images
+        assert second.fetch([one.blob for one in label_blobs(again, again.blobs()).rows]) == images
         assert second.transferred == 0
         new_requests = azurite.requests(container.container_name)[asked:]
         assert len(new_requests) == 1
@@ -380,7 +380,7 @@ def test_azure_second_fetch_is_one_listing_and_no_transfer(
 
     local = Datastore(str(brain_mri))
     in_place = ContentCache(tmp_path / "cache", local)
-    assert in_place.fetch([one.blob for one in label_blobs(local, local.blobs())]) == images
+    assert in_place.fetch([one.blob for one in label_blobs(local, local.blobs()).rows]) == images
     assert len({image.sha256 for image in images}) == 253 - 25
 
 

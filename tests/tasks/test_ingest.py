@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from support.services.azurite import Azurite
 
+from tasks.audit import audit_images
 from tasks.catalogue import build_catalogue
-from tasks.data.settings import CatalogueSettings, ImagesSource
+from tasks.data.settings import CatalogueSettings, ImagesSource, LabelReading
 from tasks.engine.run import open_run
 from tasks.errors import LabellingError, TooManyRejects
 from tasks.images.decode import decode
@@ -79,6 +80,34 @@ def test_decisions_by_content_count_over_folders(tmp_path: Path) -> None:
     )
     decide(run, "no/d.png", label="no", by="eve", review=True)
     assert read_listing(run, ingest(run, source).listing).set_index("path")["label"]["no/d.png"] == "no"
+
+
+def test_what_is_read_otherwise_than_written_is_told_to_the_end(tmp_path: Path) -> None:
+    for place, name in enumerate(["yes/a.png", "Yes/b.png", "no/c.png", "no/d.png"] * 9):
+        picture(tmp_path / "images" / name.replace(".", f"{place}."), place)
+    run = open_run(str(tmp_path / "ws"), None, "set")
+    ingested = ingest(run, ImagesSource(url=str(tmp_path / "images")))
+    [told] = ingested.warnings
+    assert "'Yes' (9) differ from 'yes' (9)" in told
+    catalogue = build_catalogue(run, ingested.listing, CatalogueSettings(n_folds=3), "YES")
+    assert (catalogue.classes, catalogue.positive_class) == (("no", "yes"), "yes")
+    assert audit_images(run, catalogue, ingested.warnings).findings.warnings[0] == told
+    assert audit_images(run, catalogue).findings.warnings[:1] != (told,)
+    decide(run, "yes/a0.png", label="no", by="ann", review=False)
+    apart = ImagesSource(url=str(tmp_path / "images"), labels=LabelReading(join_spellings=False))
+    assert set(read_listing(run, ingest(run, apart).listing)["label"]) == {"yes", "Yes", "no"}
+
+
+def test_a_class_of_the_labelling_keeps_its_spelling(tmp_path: Path) -> None:
+    for place, name in enumerate(["Yes/a.png", "no/b.png"]):
+        picture(tmp_path / "images" / name, place)
+    run, source = open_run(str(tmp_path / "ws"), None, "set"), ImagesSource(url=str(tmp_path / "images"))
+    ingest(run, source)
+    decide(run, "no/b.png", label="Yes", by="ann", review=False)
+    picture(tmp_path / "images" / "yes" / "c.png", 3)
+    ingested = ingest(run, source)
+    assert set(read_listing(run, ingested.listing)["label"]) == {"Yes"}
+    assert any("'yes' (" in told for told in ingested.warnings)
 
 
 def test_a_slip_of_the_pen_is_refused(tmp_path: Path) -> None:
