@@ -152,6 +152,13 @@ class EvaluationSettings(Frozen):
         lt=1,
         description="The threshold is chosen for this recall, on images of the training part.",
     )
+    prevalence: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share of images with the finding where the model is to be used, such as 0.02: for that the report "
+        "says how many alarms are right and how many findings are missed. Left out, that of the images here.",
+    )
     served: Literal["average", "refit"] = Field(
         default="average",
         description="average: the members of the cross-validation together. refit: one network trained again on "

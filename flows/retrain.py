@@ -95,7 +95,14 @@ def retrain(
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
         evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
         verdict = decide_promotion(run, listing, catalogue, evaluated, gate)
-        clinical = clinical_figures(run, listing, catalogue, evaluated, dataset.one_image_a_patient)
+        clinical = clinical_figures(
+            run,
+            listing,
+            catalogue,
+            evaluated,
+            one_image_a_patient=dataset.one_image_a_patient,
+            prevalence=evaluation.prevalence,
+        )
         version = publish(run, bundle, evaluated)
         report = write_report(
             run,

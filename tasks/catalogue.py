@@ -63,7 +63,7 @@ class Catalogue(Record):
         rejected = ", ".join(f"{count} {reason}" for reason, count in found.rejects.items())
         counts = [f"{count} {label}" for label, count in found.images_by_class.items()]
         return (
-            f"{found.images} usable images ({', '.join(counts)}) in {found.groups} independent groups; "
+            f"{found.images} usable images ({', '.join(counts)}) in {found.groups} groups; "
             f"{found.exact_copies} exact copies, {found.near_copies} near copies; "
             f"rejected: {rejected or 'none'}"
         )

@@ -88,6 +88,7 @@ def write_report(
         evaluation=evaluated.evaluation,
         patients=clinical.figures.patients,
         per_patient=clinical.figures.per_patient,
+        practice=clinical.figures.practice,
         predictions=rows,
         decision=verdict.decision,
         serving=_serving(catalogue, exported, evaluated, verdict, published),

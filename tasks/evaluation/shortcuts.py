@@ -126,21 +126,42 @@ def measure_shortcuts(
     Of very many images or classes, some stand for all: the first `MOST_IMAGES` by digest, the `MOST_CLASSES` commonest.
     """
     some = _manageable(rows)
-    kept = tuple(name for name in classes if (some["label"] == name).any())
+    kept = _present(some, classes)
     if len(kept) < 2:
         return []
-    found, features = [], []
-    for name, fact in FACTS.items():
-        columns = fact.columns(some)
-        if np.ptp(columns, axis=0).max() == 0:
-            continue
-        features.append(columns)
-        auc = _auc(columns, some, kept, positive_class)
+    found, features = [], _features(some)
+    for name, columns in features.items():
+        fact, auc = FACTS[name], _auc(columns, some, kept, positive_class)
         found.append(Shortcut(fact=name, auc=auc, warning=_warning(auc, fact.looking_at, fact.cure)))
     if len(features) > 1:
-        auc = _auc(np.hstack(features), some, kept, positive_class)
+        auc = _auc(np.hstack(list(features.values())), some, kept, positive_class)
         found.append(Shortcut(fact=ALL_FACTS, auc=auc, warning=_warning_of_all(auc)))
     return found
+
+
+def said_by_facts(rows: pd.DataFrame, classes: tuple[str, ...], name: str) -> "pd.Series[float]":
+    """How probable all trivial facts together make a class, by digest; each by a model that saw no image of the fold.
+
+    As if all classes were equally common. Of very many images some are left out; empty where no fact differs.
+    """
+    some = _manageable(rows)
+    kept, features = _present(some, classes), _features(some)
+    if name not in kept or len(kept) < 2 or not features:
+        return pd.Series(dtype=np.float64)
+    labels = np.array([kept.index(label) for label in some["label"]])
+    folds = some["fold"].to_numpy(np.int64)
+    chance = _out_of_fold(np.hstack(list(features.values())), labels, folds, len(kept))
+    return pd.Series(chance[:, kept.index(name)], index=some["sha256"].to_numpy())
+
+
+def _present(rows: pd.DataFrame, classes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in classes if (rows["label"] == name).any())
+
+
+def _features(rows: pd.DataFrame) -> dict[str, Floats]:
+    """The columns (n, k) of each fact that is not the same for all images."""
+    made = {name: fact.columns(rows) for name, fact in FACTS.items()}
+    return {name: columns for name, columns in made.items() if np.ptp(columns, axis=0).max() > 0}
 
 
 def warnings_of(shortcuts: list[Shortcut]) -> list[str]:

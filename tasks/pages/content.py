@@ -15,6 +15,7 @@ from tasks.evaluation.gate import Decision
 from tasks.evaluation.intervals import Floats, Ints
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.patients import PatientFacts
+from tasks.evaluation.practice import InPractice
 from tasks.evaluation.shortcuts import Shortcut
 from tasks.pages.changes import Change
 from tasks.pages.plots import EpochFigures
@@ -186,6 +187,7 @@ class ReportContent:
     provenance: Mapping[str, str]
     seconds: Mapping[str, float]
     per_patient: Evaluation | None = None
+    practice: InPractice | None = None
     finding: Finding | None = None
     curves: Mapping[str, Sequence[EpochFigures]] = field(default_factory=dict)
     notes: Sequence[str] = ()

@@ -9,6 +9,7 @@ from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.shortcuts import ALL_FACTS
 from tasks.evaluation.words import interval_of_difference, signed
+from tasks.pages.clinical_words import right_alarms
 from tasks.pages.content import ReportContent
 
 PROTOCOLS = {
@@ -37,6 +38,7 @@ class Headline:
     misses_sure: str
     alarms: str
     alarms_sure: str
+    right_alarms: str
     served: str
     whose: str
     cautions: list[Caution]
@@ -45,10 +47,11 @@ class Headline:
 def headline(content: ReportContent) -> Headline:
     """What a reader must know before anything else."""
     evaluation = content.evaluation
-    tested = f"{evaluation.n} images that the tested model had not seen, {_who(content)}"
+    tested = f"{evaluation.n} images that the model had not seen ({_who(content)})"
     words = _binary_words(content) if evaluation.positive_class is not None else _many_class_words(evaluation)
+    right = right_alarms(content.practice) if content.practice is not None else ""
     return Headline(
-        tested, *words, served=_served(content), whose=_whose(content), cautions=_cautions(content)
+        tested, *words, right, served=_served(content), whose=_whose(content), cautions=_cautions(content)
     )
 
 
@@ -56,10 +59,10 @@ def _who(content: ReportContent) -> str:
     """On whom the figures rest; never more than is known."""
     groups = counted(content.evaluation.n_groups, "group")
     if content.patients.known == "key":
-        return f"in {groups} of patients and copies"
+        return f"{groups} of patients and copies"
     if content.patients.known == "declared":
-        return f"in {groups} of copies, no patient with two images"
-    return f"in {groups} of copies, patients unknown"
+        return f"{groups} of copies, no patient with two images"
+    return f"{groups} of copies, patients unknown"
 
 
 def counted(count: int, what: str) -> str:

@@ -10,7 +10,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from tasks.evaluation import intervals
-from tasks.evaluation.calibration import ReliabilityPoint
 from tasks.evaluation.intervals import Floats, Ranking
 from tasks.pages.svg import BLUE, COLOURS, DASHES, INK, VERMILION, axes_of, drawing, to_svg
 
@@ -229,24 +228,6 @@ def score_histogram(
         return to_svg(
             figure, name, "Images by probability", "Counts of images by probability and true class."
         )
-
-
-def reliability_diagram(points: Sequence[ReliabilityPoint], *, name: str = "reliability") -> str:
-    """Observed against predicted share, each bin with its interval."""
-    with drawing() as figure:
-        axes = _unit_axes(axes_of(figure, "predicted probability", "observed share"))
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":", label="perfect")
-        known = [(p.predicted, p.observed) for p in points if p.observed.value is not None]
-        x = [predicted for predicted, _ in known]
-        y = [observed.value or 0.0 for _, observed in known]
-        for predicted, observed in known:
-            if observed.lower is not None and observed.upper is not None:
-                axes.plot(
-                    [predicted] * 2, [observed.lower, observed.upper], color=BLUE, linewidth=1.2, alpha=0.6
-                )
-        axes.plot(x, y, "o-", color=BLUE, markersize=5, label="this model, 95 % intervals")
-        axes.legend(loc="upper left")
-        return to_svg(figure, name, "Reliability diagram", "Observed share against predicted probability.")
 
 
 def training_curves(members: Mapping[str, Sequence[EpochFigures]], *, name: str = "training") -> str:

@@ -15,8 +15,9 @@ from tasks.evaluation import words
 from tasks.evaluation.calibration import reliability_curve
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
+from tasks.evaluation.practice import InPractice
 from tasks.evaluation.threshold import OperatingPoint, operating_point, trade_off
-from tasks.pages import plots
+from tasks.pages import clinical_plots, clinical_words, plots
 from tasks.pages.content import ReportContent, SearchFacts
 from tasks.pages.headline import PROTOCOLS, capitalized, comparison_words, headline
 from tasks.pages.icons import hundred_dots
@@ -63,7 +64,12 @@ def render_page(content: ReportContent) -> str:
             headline=headline(content),
             protocol=PROTOCOLS[content.evaluation.protocol],
             figures=FIGURES,
-            plots={**report_plots(content), "search": _search_plots(content.search)},
+            notes=clinical_words.NOTES,
+            plots={
+                **report_plots(content),
+                "practice": _practice_plots(content.practice),
+                "search": _search_plots(content.search),
+            },
             most_tried=MOST_TRIED,
             telling_names=telling(content.search.tried) if content.search else frozenset(),
             points=operating_points(content),
@@ -94,6 +100,14 @@ def page_environment() -> Environment:
         jpeg=jpeg,
         dots=dots,
         capitalize_first=capitalized,
+        in_100=clinical_words.in_100,
+        count=clinical_words.count,
+        of_100=clinical_words.of_100,
+        ratio=clinical_words.ratio,
+        where_it_is_for=clinical_words.where_it_is_for,
+        how_believable=clinical_words.how_believable,
+        ece_by_chance=clinical_words.ece_by_chance,
+        worth_it=clinical_words.worth_it,
     )
     return environment
 
@@ -122,7 +136,9 @@ def report_plots(content: ReportContent) -> dict[str, list[Plot]]:
         right = predictions.probabilities.argmax(axis=1) == predictions.labels
         reliability = reliability_curve(right, predictions.probabilities.max(axis=1), predictions.groups)
         caption = "How often the likeliest class is right, against its probability."
-        found["calibration"].append(_plot(plots.reliability_diagram(reliability), "Reliability", caption))
+        found["calibration"].append(
+            _plot(clinical_plots.reliability_diagram(reliability), "Reliability", caption)
+        )
         return found
     positive, scores = _positive_scores(content)
     groups = predictions.groups
@@ -143,8 +159,10 @@ def report_plots(content: ReportContent) -> dict[str, list[Plot]]:
         ),
     ]
     points = reliability_curve(positive, scores, groups)
+    curve = content.practice.calibration.curve if content.practice is not None else ()
     caption = "Each dot is about a tenth of the images. On the dotted line, 70 % means 70 of 100."
-    found["calibration"].append(_plot(plots.reliability_diagram(points), "Reliability", caption))
+    diagram = clinical_plots.reliability_diagram(points, curve)
+    found["calibration"].append(_plot(diagram, "Reliability", caption))
     if content.serving.threshold is not None:
         served = content.serving.threshold
         name = evaluation.positive_class
@@ -158,6 +176,13 @@ def report_plots(content: ReportContent) -> dict[str, list[Plot]]:
             ),
         ]
     return found
+
+
+def _practice_plots(practice: InPractice | None) -> list[Plot]:
+    if practice is None:
+        return []
+    caption = "The model is worth acting on where its line is above both the dashed one and the dotted one."
+    return [_plot(clinical_plots.net_benefit(practice.net_benefit), "Net benefit", caption)]
 
 
 def _search_plots(search: SearchFacts | None) -> list[Plot]:
@@ -217,6 +242,7 @@ def _sections(content: ReportContent) -> list[tuple[str, str]]:
     """Anchors of the sections that appear."""
     present = [
         ("figures", "Figures", True),
+        ("practice", "In practice", content.practice is not None),
         ("patients", "Patients", True),
         ("second-looks", "Second looks", bool(content.second_looks)),
         ("champion", "Champion", content.comparison is not None),

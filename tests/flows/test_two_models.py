@@ -84,7 +84,7 @@ class Went:
         verdict = decide_promotion(self.run, self.listing, self.catalogue, self.evaluated, GateSettings())
         version = publish(self.run, self.bundle, self.evaluated)
         clinical = clinical_figures(
-            self.run, self.listing, self.catalogue, self.evaluated, one_image_a_patient=False
+            self.run, self.listing, self.catalogue, self.evaluated, one_image_a_patient=False, prevalence=None
         )
         with timed_stages():
             report = write_report(

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tasks.evaluation.calibration import reliability_curve
-from tasks.pages import plots, svg
+from tasks.evaluation.calibration_figures import calibration_figures
+from tasks.evaluation.net_benefit import net_benefit_curve
+from tasks.pages import clinical_plots, plots, svg
 
 _LIMIT_BYTES = 60_000
 
@@ -45,7 +47,17 @@ def _figures(n: int, yes: str) -> dict[str, Callable[[], str]]:
         "precision-recall": lambda: plots.precision_recall_curve(positive, scores, groups),
         "trade-off": lambda: plots.threshold_trade_off(positive, scores, 0.4),
         "scores": lambda: plots.score_histogram(positive, scores, 0.4, positive_class=yes),
-        "reliability": lambda: plots.reliability_diagram(reliability_curve(positive, scores, groups)),
+        "reliability": lambda: clinical_plots.reliability_diagram(
+            reliability_curve(positive, scores, groups)
+        ),
+        "reliability-smooth": lambda: clinical_plots.reliability_diagram(
+            reliability_curve(positive, scores, groups),
+            calibration_figures(positive, scores, groups).curve,
+            name="reliability-smooth",
+        ),
+        "net-benefit": lambda: clinical_plots.net_benefit(
+            net_benefit_curve(positive, scores, groups, 0.02, others={yes: scores})
+        ),
         "training": lambda: plots.training_curves(curves),
     }
 

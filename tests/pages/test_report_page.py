@@ -24,8 +24,10 @@ from tasks.evaluation.patients import (
     patient_facts,
     patient_numbers,
 )
+from tasks.evaluation.practice import in_practice
 from tasks.evaluation.settings import GateSettings
 from tasks.evaluation.shortcuts import Shortcut
+from tasks.pages import clinical_words
 from tasks.pages import report_page as page
 from tasks.pages.changes import Change
 from tasks.pages.content import (
@@ -74,7 +76,12 @@ def _read(html: str) -> _Reader:
 
 
 def _content(
-    classes: list[str], positive: str | None, *, n: int = 120, protocol: Protocol = "cross_validation"
+    classes: list[str],
+    positive: str | None,
+    *,
+    n: int = 120,
+    protocol: Protocol = "cross_validation",
+    prevalence: float | None = None,
 ) -> ReportContent:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, len(classes), n)
@@ -83,7 +90,22 @@ def _content(
     evaluation = evaluate(
         labels, chance, predicted, groups, classes, positive_class=positive, protocol=protocol, resamples=100
     )
+    is_positive = labels == (classes.index(positive) if positive else -1)
+    practice = (
+        in_practice(
+            is_positive,
+            chance[:, classes.index(positive)],
+            groups,
+            evaluation.recall,
+            evaluation.specificity,
+            prevalence=prevalence,
+            facts=np.where(is_positive, 0.6, 0.4),
+        )
+        if positive
+        else None
+    )
     return ReportContent(
+        practice=practice,
         created="2031-03-04 10:12 UTC",
         evaluation=evaluation,
         patients=_patients(n, declared=True),
@@ -231,7 +253,7 @@ def test_where_patients_are_unknown_that_is_the_first_caution_and_nothing_is_cal
         shortcuts=[Shortcut(fact="aspect ratio", auc=found, warning="w")],
     )
     words = headline(content)
-    assert words.tested.endswith("groups of copies, patients unknown")
+    assert words.tested.endswith("groups of copies, patients unknown)")
     assert words.cautions[0].words.startswith("Patients unknown, only groups of copies are kept apart")
     assert "may be far too good" in words.cautions[0].words and words.cautions[0].anchor == "patients"
     html = page.render_page(content)
@@ -254,12 +276,49 @@ def test_with_a_key_figures_stand_per_patient_beside_those_per_image() -> None:
     )
     assert people is not None
     content = replace(base, patients=_patients(120, keys=keys), per_patient=people)
-    assert headline(content).tested.endswith("groups of patients and copies")
+    assert headline(content).tested.endswith("groups of patients and copies)")
     assert headline(content).cautions == []
     html = page.render_page(content)
     section = html[html.index('id="patients"') : html.index('id="calibration"')]
     assert "40 patients, " in section and "40 keys for 120 images" in section
     assert people.recall.value is not None and f"{100 * people.recall.value:.1f}" in section
+
+
+def test_a_stated_prevalence_leads_to_right_alarms_on_the_first_screen_and_in_practice() -> None:
+    content = _content(["no", "yes"], "yes", prevalence=0.02)
+    assert content.practice is not None
+    ppv = content.practice.here.ppv
+    assert ppv.value is not None
+    html = page.render_page(content)
+    said = (
+        f"Where 2 in 100 images have the finding, of 100 alarms {clinical_words.of_100(ppv)} would be right."
+    )
+    assert headline(content).right_alarms == said and html.index(said) < html.index("<nav")
+    section = html[html.index('id="practice"') : html.index('id="patients"')]
+    assert "stated that 2 in 100 images will have the finding" in section
+    assert section.count('<tr class="marked">') == 1
+    assert "What a probability of the model comes to where 2 in 100" in section
+
+
+def test_an_unstated_prevalence_is_that_of_the_images_and_said_to_be_so() -> None:
+    content = _content(["no", "yes"], "yes")
+    assert content.practice is not None and headline(content).right_alarms == ""
+    html = page.render_page(content)
+    assert "Nobody stated how common the finding is" in html and "would be right" not in html
+    shares = [row.prevalence for row in (content.practice.here, *content.practice.elsewhere)]
+    assert sorted(shares) == sorted({0.01, 0.05, 0.2, content.practice.of_images})
+    assert "What a probability of the model comes to" not in html
+
+
+def test_calibration_is_told_in_words_with_what_would_be_right() -> None:
+    content = _content(["no", "yes"], "yes")
+    assert content.practice is not None
+    figures = content.practice.calibration
+    html = page.render_page(content)
+    section = html[html.index('id="calibration"') : html.index('id="data"')]
+    assert "promise" in section and f"{figures.ece_by_chance:.3f} by chance alone" in section
+    assert "1; 0 is no better than always saying the prevalence" in section
+    assert "Not a figure to decide by" in html[html.index('id="figures"') : html.index('id="practice"')]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from support.runs.staged_run import StagedRun
 
+from tasks.catalogue import read_catalogue
 from tasks.clinical import Clinical, ClinicalFigures, clinical_figures
 from tasks.engine.run import write_lasting
+from tasks.evaluation.shortcuts import said_by_facts
 from tasks.ingest import Listing, read_listing
 from tasks.record import FileReference
 
@@ -22,8 +24,17 @@ def _with_keys(staged: StagedRun, keys: list[str]) -> Listing:
     return staged.listing.model_copy(update={"table": table})
 
 
-def _clinical(staged: StagedRun, listing: Listing, *, declared: bool = False) -> Clinical:
-    return clinical_figures(staged.run, listing, staged.catalogue, staged.evaluated, declared)
+def _clinical(
+    staged: StagedRun, listing: Listing, *, declared: bool = False, prevalence: float | None = None
+) -> Clinical:
+    return clinical_figures(
+        staged.run,
+        listing,
+        staged.catalogue,
+        staged.evaluated,
+        one_image_a_patient=declared,
+        prevalence=prevalence,
+    )
 
 
 def test_patients_are_unknown_unless_somebody_says_otherwise(staged_copy: StagedRun) -> None:
@@ -57,3 +68,21 @@ def test_the_same_question_is_answered_once(staged_copy: StagedRun) -> None:
     before = sorted(workspace.glob("stages/clinical/*"))
     assert _clinical(staged_copy, staged_copy.listing) == first
     assert sorted(workspace.glob("stages/clinical/*")) == before
+
+
+def test_the_rule_is_told_at_the_stated_prevalence_with_what_trivial_facts_alone_would_do(
+    staged_copy: StagedRun,
+) -> None:
+    practice = _clinical(staged_copy, staged_copy.listing, prevalence=0.02).figures.practice
+    assert practice is not None and (practice.prevalence, practice.stated) == (0.02, True)
+    recall = staged_copy.evaluated.evaluation.recall.value
+    assert recall is not None
+    assert practice.here.misses_per_1000.value == pytest.approx(20 * (1 - recall))
+    assert len(practice.restated) == 5 and practice.net_benefit.prevalence == 0.02
+    own = _clinical(staged_copy, staged_copy.listing).figures.practice
+    assert own is not None and (own.prevalence, own.stated, own.restated) == (0.5, False, ())
+    assert own.calibration == practice.calibration
+    facts = said_by_facts(
+        read_catalogue(staged_copy.run, staged_copy.catalogue).contents, staged_copy.catalogue.classes, "yes"
+    )
+    assert set(own.net_benefit.others) == ({"trivial facts"} if len(facts) else set())

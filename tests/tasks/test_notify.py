@@ -18,7 +18,12 @@ def told(staged: StagedRun, min_recall: float) -> tuple[ModelEvent, ...]:
     audit = audit_images(staged.run, staged.catalogue)
     verdict = Verdict(decision=decision, champion="v1", comparison=None)
     clinical = clinical_figures(
-        staged.run, staged.listing, staged.catalogue, staged.evaluated, one_image_a_patient=False
+        staged.run,
+        staged.listing,
+        staged.catalogue,
+        staged.evaluated,
+        one_image_a_patient=False,
+        prevalence=None,
     )
     return notify(staged.run, audit, staged.evaluated, clinical, verdict, promotion, "report.html").events
 
