@@ -53,7 +53,8 @@ class Clinical(Record):
         practice = self.figures.practice
         if practice is None or practice.here.ppv.value is None:
             return known
-        return f"{known}; at {practice.prevalence:.2g} findings an image {practice.here.ppv.value:.0%} of alarms are right"
+        right = f"{practice.here.ppv.value:.0%} of alarms are right"
+        return f"{known}; where {practice.prevalence:.2%} of images have the finding {right}"
 
 
 @stage("clinical", version=2)
