@@ -17,6 +17,7 @@ from tasks.evaluation.gate import Decision
 from tasks.evaluation.metrics import Evaluation
 from tasks.fine_tune import TrainedMembers
 from tasks.ingest import Ingested
+from tasks.notify import outcome_of
 from tasks.promote import Promotion
 from tasks.record import Frozen
 from tasks.report import Report
@@ -55,6 +56,7 @@ class RetrainResult(Frozen):
         description="What happened on the way that one should know, of training network by network."
     )
     decision: Decision = Field(description="Whether the model is served, and why.")
+    outcome: str = Field(description="What became of the model, in a sentence.")
     version: str = Field(description="Version under which the model is registered.")
     champion: str | None = Field(description="Version that is served from now on.")
     bundle: str = Field(description="Where the model is.")
@@ -112,6 +114,7 @@ class RetrainResult(Frozen):
             search=members.search,
             notes=[*members.all_notes, *([tracked.note] if tracked and tracked.note else [])],
             decision=verdict.decision,
+            outcome=outcome_of(run, verdict, promoted.version).now,
             version=promoted.version,
             champion=promoted.champion,
             bundle=promoted.bundle_uri,

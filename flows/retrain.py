@@ -25,7 +25,7 @@ from tasks.evaluation.settings import GateSettings
 from tasks.export import export_bundle
 from tasks.ingest import ingest
 from tasks.label_status import tell_unlabelled
-from tasks.notify import notify
+from tasks.notify import notify, outcome_of
 from tasks.predict import predict_unseen
 from tasks.prepare import prepare_ways
 from tasks.promote import promote, publish
@@ -77,6 +77,7 @@ def retrain(
         listing = ingested.listing
         tell_unlabelled(run, listing.unlabelled)
         catalogue = build_catalogue(run, listing, checks, dataset.positive_class)
+        gate.checked_for(catalogue.classes)
         audit = audit_images(run, catalogue, ingested.warnings)
         with machines_of(compute) as machines:
             searched = None
@@ -94,7 +95,7 @@ def retrain(
         bundle = export_bundle(run, catalogue, pixels, members)
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
         evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
-        verdict = decide_promotion(run, listing, catalogue, evaluated, gate)
+        verdict = decide_promotion(run, listing, catalogue, audit, evaluated, gate, evaluation.recall_target)
         clinical = clinical_figures(
             run,
             listing,
@@ -139,6 +140,6 @@ def retrain(
         timings,
         total_seconds=time.perf_counter() - started,
     )
-    served = promoted.champion == promoted.version
-    words = f"{version.version} {verdict.in_words()}. {evaluated.in_words()}. {promoted.in_words()}"
-    return ended(result, words, "Promoted" if served else "Refused")
+    outcome = outcome_of(run, verdict, promoted.version)
+    words = f"{outcome.now} {version.version} {verdict.in_words()}. {evaluated.in_words()}"
+    return ended(result, words, outcome.title)

@@ -25,6 +25,9 @@ class Audit(Record):
 
     findings: AuditFindings = Field(description="What was found.")
     file: FileReference = Field(description="audit.json beside the catalogue.")
+    trivial: FileReference = Field(
+        description="trivial.parquet beside it: what each trivial fact alone says of each content, out of fold."
+    )
 
     def in_words(self) -> str:
         """The best of the trivial facts, and how many warnings there are."""
@@ -37,7 +40,7 @@ class Audit(Record):
         return f"of trivial facts {best.fact} tells most: AUC {number(best.auc.value)}; {warnings}"
 
 
-@stage("audit", version=2)
+@stage("audit", version=3)
 def audit_images(run: Run, catalogue: Catalogue, told: tuple[str, ...] = ()) -> Audit:
     """Count the classes, and measure how well trivial facts alone predict the label.
 
@@ -46,12 +49,19 @@ def audit_images(run: Run, catalogue: Catalogue, told: tuple[str, ...] = ()) -> 
     table = read_catalogue(run, catalogue)
     usable = table.frame[~table.frame["conflict"]]
     balance = class_balance(usable["label"], usable["group"])
-    shortcuts = measure_shortcuts(table.contents, catalogue.classes, catalogue.positive_class)
+    measured = measure_shortcuts(table.contents, catalogue.classes, catalogue.positive_class)
     findings = AuditFindings(
         balance=balance,
-        shortcuts=tuple(shortcuts),
-        warnings=(*told, *warnings_of(shortcuts), *balance.warnings),
+        shortcuts=tuple(measured.shortcuts),
+        warnings=(*told, *warnings_of(measured.shortcuts), *balance.warnings),
     )
-    path = catalogue_path(run.name, catalogue.digest_of_rows, "audit.json")
-    data = findings.model_dump_json(indent=2).encode()
-    return Audit(findings=findings, file=write_lasting(run.open_workspace(), path, data))
+    return Audit(
+        findings=findings,
+        file=_beside(run, catalogue, "audit.json", findings.model_dump_json(indent=2).encode()),
+        trivial=_beside(run, catalogue, "trivial.parquet", measured.to_parquet()),
+    )
+
+
+def _beside(run: Run, catalogue: Catalogue, file: str, data: bytes) -> FileReference:
+    path = catalogue_path(run.name, catalogue.digest_of_rows, file)
+    return write_lasting(run.open_workspace(), path, data)

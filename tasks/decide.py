@@ -1,12 +1,14 @@
 """Decide: is the new model good enough, and better than the one that is served, on images that neither saw?"""
 
 import io
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
+from tasks.audit import Audit
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.engine.run import Run
 from tasks.engine.stage import stage, timed_stages
@@ -16,6 +18,8 @@ from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.gate import Decision, decide
 from tasks.evaluation.out_of_fold import OperatingRule, apply_by_fold
 from tasks.evaluation.settings import GateSettings
+from tasks.evaluation.shortcuts import read_scores
+from tasks.evaluation.trivial import FactComparison, compare_with_facts
 from tasks.ingest import Listing
 from tasks.models.manifest import BundleManifest
 from tasks.models.registry import Registry
@@ -26,21 +30,36 @@ from tasks.record import FileReference, Record
 class Verdict(Record):
     """The decision, and what it was made against."""
 
-    decision: Decision = Field(description="Promoted or refused, with all reasons.")
+    decision: Decision = Field(description="Promoted, refused or too few images, with all reasons.")
     champion: str | None = Field(description="Version that was served when the decision was made.")
-    comparison: Comparison | None = Field(description="Against that version, where the two can be compared.")
+    is_champion: bool = Field(description="Whether that version is this very model, judged again.")
+    comparison: Comparison | None = Field(
+        description="Against that version, or what came before it where it is this very model; where the two can be "
+        "compared."
+    )
+    facts: tuple[FactComparison, ...] = Field(
+        description="Against trivial facts of the files alone, on the same images."
+    )
 
     def in_words(self) -> str:
         """The decision, with every reason."""
         return f"{self.decision.verdict}: {'; '.join(self.decision.reasons)}"
 
 
-def _opponent(run: Run, evaluated: EvaluatedBundle) -> str | None:
-    """The version to beat: the champion, or what came before it when the champion is this very model."""
+class _Standing(NamedTuple):
+    """What is served, whether it is this very model, and the version to beat."""
+
+    champion: str | None
+    is_champion: bool
+    opponent: str | None
+
+
+def _standing(run: Run, evaluated: EvaluatedBundle) -> _Standing:
+    """A champion that is this very model is compared with what came before it."""
     aliases = Registry(run.open_workspace()).aliases(run.name)
     if aliases.champion is None or not _is_this_model(run, aliases.champion, evaluated):
-        return aliases.champion
-    return aliases.last_opponent()
+        return _Standing(champion=aliases.champion, is_champion=False, opponent=aliases.champion)
+    return _Standing(champion=aliases.champion, is_champion=True, opponent=aliases.last_opponent())
 
 
 def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
@@ -51,27 +70,77 @@ def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
     return manifest.sha256 == evaluated.manifest.sha256
 
 
-@stage("decide", version=4, state=_opponent)
+@stage("decide", version=5, state=_standing)
 def decide_promotion(
-    run: Run, listing: Listing, catalogue: Catalogue, evaluated: EvaluatedBundle, settings: GateSettings
+    run: Run,
+    listing: Listing,
+    catalogue: Catalogue,
+    audit: Audit,
+    evaluated: EvaluatedBundle,
+    settings: GateSettings,
+    recall_target: float,
 ) -> Verdict:
-    """Compare the model with the bar on recall and with the champion, on the same unseen images."""
-    champion = _opponent(run, evaluated)
-    if champion is None:
-        return Verdict(decision=decide(evaluated.evaluation, None, settings), champion=None, comparison=None)
-    registry = Registry(run.open_workspace())
-    bundle, facts = registry.manifest(run.name, champion), registry.read(run.name, champion)
-    if (facts.classes, facts.positive_class) != (catalogue.classes, catalogue.positive_class):
-        reason = (
-            f"the champion (version {champion}) knows the classes {', '.join(facts.classes)}, this model "
-            f"{', '.join(catalogue.classes)}: they cannot be compared, the bar on recall decides alone"
-        )
-        decision = decide(evaluated.evaluation, None, settings, incomparable=reason)
-        return Verdict(decision=decision, champion=champion, comparison=None)
-    comparison = _compared(run, listing, catalogue, evaluated, bundle, facts, champion)
-    return Verdict(
-        decision=decide(evaluated.evaluation, comparison, settings), champion=champion, comparison=comparison
+    """Compare the model with every bar, with trivial facts, and with the champion on the same unseen images."""
+    standing = _standing(run, evaluated)
+    facts = tuple(_compared_with_facts(run, catalogue, audit, evaluated))
+    comparison, incomparable = _compared_with_champion(run, listing, catalogue, evaluated, standing)
+    decision = decide(
+        evaluated.evaluation,
+        comparison,
+        settings,
+        incomparable=incomparable,
+        facts=facts,
+        recall_target=recall_target,
     )
+    return Verdict(
+        decision=decision,
+        champion=standing.champion,
+        is_champion=standing.is_champion,
+        comparison=comparison,
+        facts=facts,
+    )
+
+
+def _compared_with_facts(
+    run: Run, catalogue: Catalogue, audit: Audit, evaluated: EvaluatedBundle
+) -> list[FactComparison]:
+    """On the images that both were measured on: of very many, the audit measures some."""
+    trivial = pd.read_parquet(io.BytesIO(run.read(audit.trivial)))
+    ours = _predictions(run, evaluated).merge(trivial, on="sha256", validate="many_to_one")
+    labels = _indices(ours["label"], catalogue)
+    present = set(np.unique(labels).tolist())
+    positive = catalogue.positive_index
+    return compare_with_facts(
+        labels,
+        _probabilities(ours, catalogue),
+        read_scores(ours, catalogue.classes),
+        ours["group"].to_numpy(str),
+        sorted(present) if positive is None else [positive],
+    )
+
+
+def _compared_with_champion(
+    run: Run, listing: Listing, catalogue: Catalogue, evaluated: EvaluatedBundle, standing: _Standing
+) -> tuple[Comparison | None, str | None]:
+    """The comparison, or why there is none."""
+    opponent = standing.opponent
+    if opponent is None:
+        if standing.is_champion:
+            return None, "this model is served already and replaced none: the bars decide alone"
+        return None, None
+    registry = Registry(run.open_workspace())
+    bundle, facts = registry.manifest(run.name, opponent), registry.read(run.name, opponent)
+    if (facts.classes, facts.positive_class) != (catalogue.classes, catalogue.positive_class):
+        called = (
+            f"version {opponent}, served before,"
+            if standing.is_champion
+            else f"the champion (version {opponent})"
+        )
+        return None, (
+            f"{called} knows the classes {', '.join(facts.classes)}, this model "
+            f"{', '.join(catalogue.classes)}: they cannot be compared, the bars decide alone"
+        )
+    return _compared(run, listing, catalogue, evaluated, bundle, facts, opponent), None
 
 
 def _compared(
@@ -94,16 +163,14 @@ def _compared(
     folds = judged_folds(rows, catalogue)
     probabilities, predicted = apply_by_fold(rules, logits, folds, catalogue.positive_index)
     theirs = rows[["path"]].assign(row=np.arange(len(rows)))[np.isin(folds, list(rules))]
-    data = run.read(evaluated.predictions)
-    ours = pd.read_parquet(io.BytesIO(data)).merge(theirs, on="path", validate="one_to_one")
-    index = {name: place for place, name in enumerate(catalogue.classes)}
+    ours = _predictions(run, evaluated).merge(theirs, on="path", validate="one_to_one")
     common = ours["row"].to_numpy(np.int64)
     return compare(
-        _indices(ours["label"], index),
+        _indices(ours["label"], catalogue),
         (probabilities[common], predicted[common]),
         (
-            ours[[f"probability_{name}" for name in catalogue.classes]].to_numpy(np.float64),
-            _indices(ours["predicted"], index),
+            _probabilities(ours, catalogue),
+            _indices(ours["predicted"], catalogue),
         ),
         ours["group"].to_numpy(str),
         classes=list(catalogue.classes),
@@ -112,5 +179,14 @@ def _compared(
     )
 
 
-def _indices(names: "pd.Series[str]", index: dict[str, int]) -> npt.NDArray[np.int64]:
+def _predictions(run: Run, evaluated: EvaluatedBundle) -> pd.DataFrame:
+    return pd.read_parquet(io.BytesIO(run.read(evaluated.predictions)))
+
+
+def _probabilities(rows: pd.DataFrame, catalogue: Catalogue) -> npt.NDArray[np.float64]:
+    return rows[[f"probability_{name}" for name in catalogue.classes]].to_numpy(np.float64)
+
+
+def _indices(names: "pd.Series[str]", catalogue: Catalogue) -> npt.NDArray[np.int64]:
+    index = {name: place for place, name in enumerate(catalogue.classes)}
     return np.array([index[name] for name in names], dtype=np.int64)

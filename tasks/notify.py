@@ -10,6 +10,7 @@ from tasks.engine.stage import inside_flow_run, stage
 from tasks.evaluate import EvaluatedBundle
 from tasks.evaluation.metrics import Evaluation
 from tasks.pages import message
+from tasks.pages.outcome import ModelEventName, Outcome
 from tasks.pages.run_summary import confusion_rows, summary_markdown
 from tasks.promote import Promotion
 from tasks.record import Frozen, Record
@@ -19,7 +20,7 @@ from tasks.stores.layout import NOTICE
 class ModelEvent(Frozen):
     """One thing that happened to a model, with the figures a message needs."""
 
-    event: message.ModelEventName = Field(description="What happened.")
+    event: ModelEventName = Field(description="What happened.")
     headline: bool = Field(description="Whether people are told by this event; true for one event of a run.")
     subject: str = Field(description="The message's first line.")
     text: str = Field(description="The message.")
@@ -41,7 +42,7 @@ class Notice(Record):
     events: tuple[ModelEvent, ...] = Field(description="The events, in order.")
 
 
-@stage("notify", version=1, reusable=False)
+@stage("notify", version=2, reusable=False)
 def notify(
     run: Run,
     audit: Audit,
@@ -56,8 +57,9 @@ def notify(
     if inside_flow_run():
         from prefect.events import emit_event
 
+        outcome = outcome_of(run, verdict, promotion.version)
         warnings = (*clinical.figures.patients.cautions, *audit.findings.warnings)
-        summary = summary_markdown(run.name, evaluated.evaluation, verdict.decision, warnings, report_uri)
+        summary = summary_markdown(outcome, evaluated.evaluation, warnings, report_uri)
         _show(run, summary, evaluated.evaluation, report_uri)
         for event in notice.events:
             if not _said_before(run, event):
@@ -112,36 +114,36 @@ def _notice(run: Run, event: ModelEvent) -> str:
 def events_of(
     run: Run, evaluated: EvaluatedBundle, verdict: Verdict, promotion: Promotion, report_uri: str
 ) -> tuple[ModelEvent, ...]:
-    """The events of a run: the outcome, and low recall before it where the bar is not reached."""
-    decision, recall = verdict.decision, evaluated.evaluation.recall
-    names: list[message.ModelEventName] = [] if decision.recall_reached else ["lightbox.model.recall-low"]
-    names.append("lightbox.model.promoted" if decision.verdict == "promoted" else "lightbox.model.refused")
+    """The events of a run: the outcome, and low recall before it where that is why the model was refused."""
+    outcome, evaluation = outcome_of(run, verdict, promotion.version), evaluated.evaluation
+    recall, events = evaluation.recall, outcome.events
     return tuple(
         ModelEvent(
-            event=name,
-            headline=name == names[0],
-            subject=message.subject(run.name, name),
-            text=message.text(
-                name=run.name,
-                event=name,
-                version=promotion.version,
-                champion=promotion.champion,
-                recall=recall,
-                bar=decision.settings.min_recall,
-                images=evaluated.evaluation.n,
-                report=report_uri,
-                reasons=decision.reasons,
-            ),
+            event=event,
+            headline=event == events[0],
+            subject=message.subject(outcome, event),
+            text=message.text(outcome, event, evaluation, report_uri),
             name=run.name,
             version=promotion.version,
             champion=promotion.champion,
             recall=recall.value,
             recall_lower=recall.lower,
             recall_upper=recall.upper,
-            bar=decision.settings.min_recall,
-            images=evaluated.evaluation.n,
+            bar=outcome.decision.settings.min_recall,
+            images=evaluation.n,
             report=report_uri,
-            reasons=decision.reasons,
+            reasons=outcome.decision.reasons,
         )
-        for name in names
+        for event in events
+    )
+
+
+def outcome_of(run: Run, verdict: Verdict, version: str) -> Outcome:
+    """What became of the version that was judged."""
+    return Outcome(
+        name=run.name,
+        version=version,
+        decision=verdict.decision,
+        champion=verdict.champion,
+        is_champion=verdict.is_champion,
     )

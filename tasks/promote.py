@@ -38,7 +38,7 @@ class Promotion(Record):
     def in_words(self) -> str:
         """What is served now."""
         if self.champion == self.version:
-            return f"{self.version} is served from now on"
+            return f"{self.version} is served"
         return f"{self.version} is not served; {self.champion or 'no model'} is"
 
 

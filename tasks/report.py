@@ -163,11 +163,11 @@ def _serving(
     verdict: Verdict,
     published: Published,
 ) -> Serving:
-    promoted = verdict.decision.verdict == "promoted"
     members_judged = catalogue.protocol == "cross_validation" or bundle.served == "refit"
     return Serving(
         version=published.version,
-        champion_version=published.version if promoted else verdict.champion,
+        champion_version=verdict.champion,
+        is_champion=verdict.is_champion,
         kind=bundle.served,
         n_members=bundle.members,
         figures_of="members" if members_judged else "served",

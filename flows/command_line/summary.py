@@ -36,8 +36,8 @@ def show_retrain(console: Console, result: RetrainResult) -> None:
     console.print(_figures(result.evaluation))
     if result.leak is not None and result.evaluation_without_leaks is not None:
         console.print(_leak(result.leak, result.evaluation_without_leaks), highlight=False, markup=False)
-    verdict = result.decision.verdict
-    console.print(f"[bold {'green' if verdict == 'promoted' else 'yellow'}]{verdict}[/]", highlight=False)
+    colour = "green" if result.decision.verdict == "promoted" else "yellow"
+    console.print(f"[bold {colour}]{result.outcome}[/]", highlight=False)
     for reason in result.decision.reasons:
         console.print(f"  - {reason}", highlight=False, markup=False)
     console.print(_seconds(result))

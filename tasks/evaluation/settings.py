@@ -4,18 +4,39 @@ from typing import Literal
 
 from pydantic import Field
 
+from tasks.errors import ConfigError
 from tasks.record import Frozen
 
 Side = Literal["lower bound", "value"]
 
 
 class GateSettings(Frozen):
-    """What a model must show before it is served."""
+    """What a model must show before it is served. Every bar must be reached; being better than chance is no option."""
 
-    min_recall: float = Field(default=0.85, ge=0, le=1, description="Recall that must be reached.")
+    min_recall: float = Field(
+        default=0.85,
+        ge=0,
+        le=1,
+        description="Recall that must be reached: of the positive class, or, where none is named, of every class.",
+    )
+    recall_classes: tuple[str, ...] = Field(
+        default=(), description="Classes whose recall must reach the bar, where it is not those."
+    )
+    min_specificity: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Specificity that must be reached at the threshold. The default refuses a model that calls "
+        "nearly everything positive: that is no achievement where the threshold is set for recall.",
+    )
+    above_trivial_facts: bool = Field(
+        default=True,
+        description="Whether the AUC must exceed what each trivial fact of the files, such as their size, reaches "
+        "alone: shown on the same images.",
+    )
     on: Side = Field(
         default="lower bound",
-        description="What is compared with the bar and the margin: the lower end of the 95 % interval, so "
+        description="What is compared with bars and margin: the lower end of the 95 % interval, so "
         "that noise does not promote, or the figure itself.",
     )
     margin: float = Field(
@@ -30,3 +51,16 @@ class GateSettings(Frozen):
     min_common_images: int = Field(
         default=50, ge=1, description="Unseen images in common below which no comparison is made."
     )
+
+    def checked_for(self, classes: tuple[str, ...]) -> None:
+        """Refuse a bar for a class that the images do not have.
+
+        Raises:
+            ConfigError.
+        """
+        unknown = sorted(set(self.recall_classes) - set(classes))
+        if unknown:
+            raise ConfigError(
+                f"the gate asks for the recall of {', '.join(unknown)}; the images are labelled {', '.join(classes)}",
+                cure="name classes that the images have in recall_classes",
+            )

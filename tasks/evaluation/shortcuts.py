@@ -6,6 +6,7 @@ trained on the other folds of the ledger, so that neither copies nor patients he
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +44,28 @@ class Shortcut(Frozen):
         description="AUC of a model that sees this fact alone, on folds that it did not see."
     )
     warning: str = Field(default="", description="What follows from it, empty where nothing does.")
+
+
+@dataclass(frozen=True)
+class MeasuredFacts:
+    """What was found of each fact, and what its model says of each content.
+
+    `contents` are the rows that were measured; `scores` holds, by fact, probabilities (contents, classes) of
+    a model that did not see the content's fold.
+    """
+
+    shortcuts: list[Shortcut]
+    contents: pd.DataFrame
+    scores: Mapping[str, Floats]
+    classes: tuple[str, ...]
+
+    def to_parquet(self) -> bytes:
+        """A row a content: sha256, and a column a fact and class, named `fact: class`."""
+        columns: dict[str, object] = {"sha256": self.contents["sha256"].to_numpy()}
+        for fact, chances in self.scores.items():
+            for index, name in enumerate(self.classes):
+                columns[f"{fact}: {name}"] = chances[:, index].astype(np.float32)
+        return pd.DataFrame(columns).to_parquet(index=False)
 
 
 class _Fact(NamedTuple):
@@ -118,7 +141,7 @@ FACTS: Mapping[str, _Fact] = {
 
 def measure_shortcuts(
     rows: pd.DataFrame, classes: tuple[str, ...], positive_class: str | None
-) -> list[Shortcut]:
+) -> MeasuredFacts:
     """Measure each fact and all together; one warning a fact whose lower bound passes `WARN_ABOVE`.
 
     `rows` are those of a catalogue, one a distinct content, with label, group and fold. Facts that are the same for
@@ -128,15 +151,41 @@ def measure_shortcuts(
     some = _manageable(rows)
     kept = _present(some, classes)
     if len(kept) < 2:
-        return []
-    found, features = [], _features(some)
-    for name, columns in features.items():
-        fact, auc = FACTS[name], _auc(columns, some, kept, positive_class)
-        found.append(Shortcut(fact=name, auc=auc, warning=_warning(auc, fact.looking_at, fact.cure)))
-    if len(features) > 1:
-        auc = _auc(np.hstack(list(features.values())), some, kept, positive_class)
-        found.append(Shortcut(fact=ALL_FACTS, auc=auc, warning=_warning_of_all(auc)))
-    return found
+        return MeasuredFacts([], some, {}, kept)
+    labels = np.array([kept.index(label) for label in some["label"]])
+    telling = _features(some)
+    if len(telling) > 1:
+        telling[ALL_FACTS] = np.hstack(list(telling.values()))
+    folds = some["fold"].to_numpy(np.int64)
+    scores = {name: _out_of_fold(columns, labels, folds, len(kept)) for name, columns in telling.items()}
+    found = []
+    for name, chance in scores.items():
+        auc = _auc(chance, labels, some["group"], kept, positive_class)
+        warning = (
+            _warning_of_all(auc)
+            if name == ALL_FACTS
+            else _warning(auc, FACTS[name].looking_at, FACTS[name].cure)
+        )
+        found.append(Shortcut(fact=name, auc=auc, warning=warning))
+    return MeasuredFacts(found, some, scores, kept)
+
+
+def read_scores(frame: pd.DataFrame, classes: tuple[str, ...]) -> Mapping[str, Floats]:
+    """Each fact's probabilities (rows, classes) from the columns of `MeasuredFacts.to_parquet`.
+
+    A class that was not measured has a probability of zero.
+    """
+    facts = dict.fromkeys(name.partition(": ")[0] for name in frame.columns if ": " in name)
+    return {
+        fact: np.stack(
+            [
+                frame[column].to_numpy(np.float64) if column in frame.columns else np.zeros(len(frame))
+                for column in (f"{fact}: {name}" for name in classes)
+            ],
+            axis=1,
+        )
+        for fact in facts
+    }
 
 
 def said_by_facts(rows: pd.DataFrame, classes: tuple[str, ...], name: str) -> "pd.Series[float]":
@@ -179,14 +228,18 @@ def _manageable(rows: pd.DataFrame) -> pd.DataFrame:
     return usable.sort_values("sha256").head(MOST_IMAGES)
 
 
-def _auc(features: Floats, rows: pd.DataFrame, classes: tuple[str, ...], positive: str | None) -> Estimate:
-    labels = np.array([classes.index(label) for label in rows["label"]])
-    chance = _out_of_fold(features, labels, rows["fold"].to_numpy(np.int64), len(classes))
+def _auc(
+    chance: Floats,
+    labels: npt.NDArray[np.int64],
+    groups: "pd.Series[str]",
+    classes: tuple[str, ...],
+    positive: str | None,
+) -> Estimate:
     return evaluate(
         labels,
         chance,
         chance.argmax(axis=1),
-        rows["group"].to_numpy(str),
+        groups.to_numpy(str),
         list(classes),
         positive_class=positive if positive in classes else None,
         protocol="cross_validation",

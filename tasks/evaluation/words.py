@@ -82,3 +82,13 @@ def _ends(figure: Estimate) -> str | None:
     if figure.lower is None or figure.upper is None:
         return None
     return f"{number(figure.lower)} to {number(figure.upper)}"
+
+
+def against(value: float, bar: float, *, of_difference: bool = False) -> str:
+    """A value with as many digits as it takes to see on which side of the bar it lies; a difference has a sign."""
+    sign = "+" if of_difference else ""
+    for digits in range(3 if of_difference else 2, 7):
+        text = f"{value:{sign}.{digits}f}"
+        if (float(text) > bar) == (value > bar) and (float(text) < bar) == (value < bar):
+            break
+    return text.replace("-", "−")

@@ -69,8 +69,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Serving:
-    """What is served once this run is over, and whose the figures are.
+    """What was served when the decision was made, and whose the figures are.
 
+    `is_champion`: the champion is this very model, judged again.
     `figures_of` is "members" when each image was predicted by a member that had not seen it, "served" when the
     served model itself was evaluated.
     """
@@ -83,6 +84,7 @@ class Serving:
     threshold: float | None
     temperature: float
     bundle_uri: str
+    is_champion: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from tasks.evaluation.shortcuts import ALL_FACTS
 from tasks.evaluation.words import interval_of_difference, signed
 from tasks.pages.clinical_words import right_alarms
 from tasks.pages.content import ReportContent
+from tasks.pages.outcome import Outcome
 
 PROTOCOLS = {
     "cross_validation": "cross-validation: each image was predicted by a model that had seen neither it nor a "
@@ -39,6 +40,7 @@ class Headline:
     alarms: str
     alarms_sure: str
     right_alarms: str
+    verdict: str
     served: str
     whose: str
     cautions: list[Caution]
@@ -50,8 +52,15 @@ def headline(content: ReportContent) -> Headline:
     tested = f"{evaluation.n} images that the model had not seen ({_who(content)})"
     words = _binary_words(content) if evaluation.positive_class is not None else _many_class_words(evaluation)
     right = right_alarms(content.practice) if content.practice is not None else ""
+    outcome = _outcome(content)
     return Headline(
-        tested, *words, right, served=_served(content), whose=_whose(content), cautions=_cautions(content)
+        tested,
+        *words,
+        right,
+        verdict=outcome.title,
+        served=outcome.now,
+        whose=_whose(content),
+        cautions=_cautions(content),
     )
 
 
@@ -111,13 +120,15 @@ def _per_hundred(rate: Estimate, what: str) -> str:
     return f"about {middle} in 100 {what}; with 95 % confidence between {low} and {high} in 100"
 
 
-def _served(content: ReportContent) -> str:
+def _outcome(content: ReportContent) -> Outcome:
     serving = content.serving
-    if content.decision.verdict == "promoted":
-        return f"Version {serving.version}, the model of this report, is served now."
-    if serving.champion_version is None:
-        return f"No model is served: version {serving.version} was refused and there was none before."
-    return f"Version {serving.champion_version} stays in service: version {serving.version} was refused."
+    return Outcome(
+        name=content.dataset.name,
+        version=serving.version,
+        decision=content.decision,
+        champion=serving.champion_version,
+        is_champion=serving.is_champion,
+    )
 
 
 def _cautions(content: ReportContent) -> list[Caution]:

@@ -1,54 +1,35 @@
 """What a message to people says of a model, at one glance. Plain text; the channel escapes its own markup."""
 
-from typing import Literal
-
-from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.words import in_full
-
-ModelEventName = Literal["lightbox.model.recall-low", "lightbox.model.promoted", "lightbox.model.refused"]
-TITLES: dict[ModelEventName, str] = {
-    "lightbox.model.recall-low": "recall is below the bar",
-    "lightbox.model.refused": "the new model was refused",
-    "lightbox.model.promoted": "a new model is served",
-}
+from tasks.pages.outcome import ModelEventName, Outcome
 
 
-def subject(name: str, event: ModelEventName) -> str:
+def subject(outcome: Outcome, event: ModelEventName) -> str:
     """One line."""
-    return f"Lightbox {name}: {TITLES[event]}"
+    return f"Lightbox {outcome.name}: {outcome.subject(event)}"
 
 
-def text(
-    *,
-    name: str,
-    event: ModelEventName,
-    version: str,
-    champion: str | None,
-    recall: Estimate,
-    bar: float,
-    images: int,
-    report: str,
-    reasons: list[str],
-) -> str:
-    """A few lines: what was found against the bar, what happens now, why, and where to read on."""
+def text(outcome: Outcome, event: ModelEventName, evaluation: Evaluation, report: str) -> str:
+    """A few lines: what was found against the bars, what is served, why, what to do, and where to read on."""
+    settings = outcome.decision.settings
+    said = outcome.subject(event)
     lines = [
-        f"{TITLES[event][0].upper()}{TITLES[event][1:]}.",
-        f"Data set: {name} ({images} images evaluated)",
-        f"Recall: {in_full(recall)}, bar {bar:.3g}",
-        f"Model: {version}",
-        f"Now: {_now(version, champion)}",
-        *(f"Why: {_one_line(reason)}" for reason in reasons),
+        f"{said[0].upper()}{said[1:]}.",
+        f"Data set: {outcome.name} ({evaluation.n} images evaluated)",
+        f"Recall: {in_full(evaluation.recall)}, bar {settings.min_recall:.3g}",
+        *(
+            [f"Specificity: {in_full(evaluation.specificity)}, bar {settings.min_specificity:.3g}"]
+            if evaluation.positive_class is not None
+            else []
+        ),
+        f"Model: {outcome.version}",
+        f"Now: {outcome.now}",
+        *(f"Why: {_one_line(reason)}" for reason in outcome.decision.reasons),
+        f"What to do: {outcome.to_do}",
         f"Report: {report}",
     ]
     return "\n".join(lines)
-
-
-def _now(version: str, champion: str | None) -> str:
-    if champion == version:
-        return f"{version} is served from now on"
-    if champion is None:
-        return "no model is served"
-    return f"the old model {champion} stays in service"
 
 
 def _one_line(said: str) -> str:

@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 
-from tasks.evaluation.gate import Decision
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
 from tasks.evaluation.words import interval, number
+from tasks.pages.outcome import Outcome
 
 MOST_CLASSES = 30
 FIGURES = ("recall", "specificity", "precision", "f1", "auc", "balanced_accuracy", "brier")
 
 
 def summary_markdown(
-    name: str, evaluation: Evaluation, decision: Decision, warnings: Sequence[str], report_uri: str
+    outcome: Outcome, evaluation: Evaluation, warnings: Sequence[str], report_uri: str
 ) -> str:
     """The figures, the decision and what is doubtful about the data, in one screen of Markdown."""
     lines = [
-        f"# {name}: {decision.verdict}",
+        f"# {outcome.name}: {outcome.title.lower()}",
+        "",
+        f"**{outcome.now}**",
         "",
         f"{evaluation.n} images in {evaluation.n_groups} groups, {evaluation.protocol.replace('_', '-')}; "
         f"figures of {evaluation.figures_of}.",
@@ -28,7 +30,9 @@ def summary_markdown(
         "",
         "## Decision",
         "",
-        *(f"- {reason}" for reason in decision.reasons),
+        *(f"- {reason}" for reason in outcome.decision.reasons),
+        "",
+        f"What to do: {outcome.to_do}",
         *(["", "## Data", "", *(f"- {warning}" for warning in warnings)] if warnings else []),
         "",
         f"Report: `{report_uri}`",

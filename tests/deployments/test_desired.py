@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 import torch
 from prefect.client.schemas.objects import DeploymentSchedule
@@ -19,8 +20,12 @@ from deployments.registered import POOLS, SHARED, Channel, Schedule
 from deployments.schedules import schedule_difference, slug_of, to_create
 from flows.config import TrainingSettings
 from tasks.errors import ConfigError
-from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.bars import Check
+from tasks.evaluation.gate import Decision
+from tasks.evaluation.metrics import evaluate
+from tasks.evaluation.settings import GateSettings
 from tasks.pages import message
+from tasks.pages.outcome import Outcome
 
 BLOCK = UUID(int=7)
 YEARLY = Schedule(cron="0 3 1 1 *", time_zone="Europe/Berlin")
@@ -122,17 +127,22 @@ def test_schedules_changed_by_hand_stay_unless_reset() -> None:
 
 
 def _message(reason: str) -> str:
-    return message.text(
-        name="lungs",
-        event="lightbox.model.recall-low",
-        version="v4",
-        champion="v3",
-        recall=Estimate(value=0.9, lower=0.8, upper=0.95, n=120),
-        bar=0.85,
-        images=120,
-        report="az://lightbox/report",
-        reasons=[reason],
+    labels = np.repeat([1, 0], 60)
+    evaluation = evaluate(
+        labels,
+        np.eye(2)[labels],
+        np.where(np.arange(120) < 6, 0, labels),
+        np.arange(120),
+        ["no", "yes"],
+        positive_class="yes",
+        protocol="cross_validation",
+        resamples=20,
     )
+    check = Check(question="recall", passed=False, words=reason)
+    settings = GateSettings(min_recall=0.85)
+    decision = Decision(verdict="refused", checks=(check,), reasons=[reason], settings=settings)
+    outcome = Outcome("lungs", "v4", decision, "v3", is_champion=False)
+    return message.text(outcome, "lightbox.model.recall-low", evaluation, "az://lightbox/report")
 
 
 def test_a_message_says_all_at_one_glance() -> None:
@@ -140,13 +150,14 @@ def test_a_message_says_all_at_one_glance() -> None:
     for part in (
         "lungs",
         "120",
-        "0.900 (95 % interval 0.800 to 0.950)",
+        "0.900 (95 % interval 0.799 to 0.953)",
         "0.85",
         "v4",
         "az://lightbox/report",
     ):
         assert part in said
-    assert "Now: the old model v3 stays in service" in said
+    assert "Now: Version v3 stays in service: version v4 was refused." in said
+    assert "recall of the new model v4 is not shown to reach the bar" in said.lower()
     assert "Why: recall of yes is low" in said, "a class name cannot break the lines of a message"
 
 

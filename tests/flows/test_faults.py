@@ -17,7 +17,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from support.runs.growing_data import png, scan
-from support.runs.main_job import Done, lightbox
+from support.runs.main_job import LOW_BARS, Done, lightbox
 from support.services.azurite import ACCOUNT, KEY, NODE, PROGRAM, Azurite, _free_port, _wait_until_it_answers
 
 from tasks.images.settings import Preprocessing
@@ -57,7 +57,7 @@ def one_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 def retrain(images: Path, workspace: Path, cache: Path, *more: str) -> Done:
     return lightbox(
         *("retrain", "--images", images, "--workspace", workspace, "--name", "faulty", "--positive-class"),
-        *("yes", "--preset", "fast", "--folds", "3", "--protocol", "holdout", "--min-recall", "0", *more),
+        *("yes", "--preset", "fast", "--folds", "3", "--protocol", "holdout", *LOW_BARS, *more),
         cache=cache,
     )
 

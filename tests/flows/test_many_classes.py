@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from support.runs.main_job import lightbox
+from support.runs.main_job import LOW_BARS, lightbox
 
 from tasks.audit import AuditFindings
 from tasks.evaluation.gate import Decision
 from tasks.evaluation.metrics import Evaluation
 from tasks.models.bundle import Prediction, load_bundle
+from tasks.pages.outcome import Outcome
 from tasks.pages.run_summary import confusion_rows, summary_markdown
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def _retrain(place: Path, *more: str) -> dict[str, Any]:
 
 
 def test_macro_figures_all_the_way(place: Path) -> None:
-    result = _retrain(place, "--min-recall", "0.3")
+    result = _retrain(place, *LOW_BARS)
     evaluation = Evaluation.model_validate(result["evaluation"])
     assert evaluation.classes == ["bars", "blank", "disc", "ring"] and evaluation.positive_class is None
     assert [figures.n for figures in evaluation.per_class] == [4, 80, 14, 8]
@@ -95,7 +96,8 @@ def test_macro_figures_all_the_way(place: Path) -> None:
         f.recall.upper - f.recall.lower for f in evaluation.per_class if f.recall.upper and f.recall.lower
     ]
     assert widths[0] == max(widths), "4 images are judged least surely"
-    assert result["decision"]["reasons"][0].startswith("macro recall")
+    assert "of 4 classes" in result["decision"]["reasons"][0]
+    assert "macro recall" in result["decision"]["reasons"][0]
     assert result["audit"]["balance"]["ratio"] == 20
     assert any("bars (" in warning for warning in result["audit"]["warnings"])
     assert any("20 times the images" in warning for warning in result["audit"]["warnings"])
@@ -108,7 +110,8 @@ def test_macro_figures_all_the_way(place: Path) -> None:
 
     decision = Decision.model_validate(result["decision"])
     findings = AuditFindings.model_validate(result["audit"])
-    text = summary_markdown("four", evaluation, decision, findings.warnings, result["report"])
+    outcome = Outcome("four", result["version"], decision, None, is_champion=False)
+    text = summary_markdown(outcome, evaluation, findings.warnings, result["report"])
     assert "| recall of bars |" in text and "20 times the images" in text
     rows = confusion_rows(evaluation)
     assert [row["truth"] for row in rows] == evaluation.classes and rows[1][
@@ -123,6 +126,7 @@ def test_a_named_class_is_what_the_gate_judges(place: Path) -> None:
     assert evaluation.recall == next(f for f in evaluation.per_class if f.name == "ring").recall
     assert result["decision"]["reasons"][0].startswith("recall of ring")
     assert result["decision"]["verdict"] == "refused", "8 images cannot show a recall of 0.999"
+    assert "no number of images can show it" in result["decision"]["reasons"][0]
     html = Path(result["report"]).read_text()
     assert "“ring” images would be missed" in html and 'id="threshold"' in html
 

@@ -16,12 +16,12 @@ from support.runs.main_job import Done, lightbox
 
 from flows.config import TrainingSettings
 from flows.fine_tune import NO_AVERAGE, fine_tune, read_trained
-from tasks.audit import audit_images
+from tasks.audit import Audit, audit_images
 from tasks.automl.chosen import ChosenRecipes
 from tasks.catalogue import Catalogue, build_catalogue
 from tasks.clinical import clinical_figures
 from tasks.data.settings import CatalogueSettings, ImagesSource
-from tasks.decide import decide_promotion
+from tasks.decide import Verdict, decide_promotion
 from tasks.demo.data_set import DemoSummary
 from tasks.engine.run import Run, open_run
 from tasks.engine.stage import timed_stages
@@ -81,7 +81,8 @@ class Went:
         )
         self.bundle: ExportedBundle = export_bundle(self.run, self.catalogue, pixels, self.trained)
         self.evaluated = self.judged(self.run, self.bundle)
-        verdict = decide_promotion(self.run, self.listing, self.catalogue, self.evaluated, GateSettings())
+        self.audit: Audit = audit_images(self.run, self.catalogue)
+        verdict = self.decided(self.run, self.evaluated)
         version = publish(self.run, self.bundle, self.evaluated)
         clinical = clinical_figures(
             self.run, self.listing, self.catalogue, self.evaluated, one_image_a_patient=False, prevalence=None
@@ -92,7 +93,7 @@ class Went:
                     self.run,
                     self.listing,
                     self.catalogue,
-                    audit_images(self.run, self.catalogue),
+                    self.audit,
                     self.trained,
                     self.bundle,
                 ),
@@ -108,7 +109,13 @@ class Went:
         challenger = self.judged(another, bundle)
         publish(another, bundle, challenger)
         Registry(self.run.open_workspace()).promote("small", version.version, ("first",))
-        self.verdict = decide_promotion(another, self.listing, self.catalogue, challenger, GateSettings())
+        self.verdict = self.decided(another, challenger)
+
+    def decided(self, run: Run, evaluated: EvaluatedBundle) -> Verdict:
+        """Against whatever is served."""
+        return decide_promotion(
+            run, self.listing, self.catalogue, self.audit, evaluated, GateSettings(), 0.95
+        )
 
     def judged(self, run: Run, bundle: ExportedBundle) -> EvaluatedBundle:
         """Predict and evaluate."""

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.runs.main_job import FinishedRun, lightbox
+from support.runs.main_job import LOW_BARS, FinishedRun, lightbox
 from support.runs.small_search import arguments
 
 from deployments.endpoint.log_shipping import ship
@@ -52,7 +52,7 @@ def test_every_path_that_is_written_is_of_a_known_kind(
         outcome = lightbox(*command, cache=cache)
         assert outcome.returncode == 0, outcome.stderr
 
-    done(*arguments(finished.demo, folder, space, "retrain"), "--search", "--min-recall", "0.3")
+    done(*arguments(finished.demo, folder, space, "retrain"), "--search", *LOW_BARS)
     where = ("--images", images, "--workspace", str(folder), "--name", "small")
     done("compare", "v1", "v2", *where, "--folds", "3")
     run = open_run(str(folder), None, "small")

@@ -110,7 +110,7 @@ def _content(
         evaluation=evaluation,
         patients=_patients(n, declared=True),
         predictions=EvaluatedPredictions(labels, chance, predicted, groups),
-        decision=decide(evaluation, None, GateSettings(min_recall=0.2)),
+        decision=decide(evaluation, None, GateSettings(min_recall=0.2, min_specificity=0)),
         serving=Serving(
             "3", None, "average", 5, "members", 0.5 if positive else None, 1.2, "memory://bundle"
         ),
@@ -324,7 +324,7 @@ def test_calibration_is_told_in_words_with_what_would_be_right() -> None:
 @pytest.mark.parametrize(
     ("verdict_bar", "champion", "expected"),
     [
-        (0.2, None, "Version 3, the model of this report, is served now."),
+        (0.2, None, "Version 3, the model of this run, is served from now on; no model was served before."),
         (1.0, None, "No model is served"),
         (1.0, "2", "Version 2 stays in service"),
     ],
@@ -333,7 +333,7 @@ def test_what_is_served_now(verdict_bar: float, champion: str | None, expected: 
     base = _content(["no", "yes"], "yes")
     content = replace(
         base,
-        decision=decide(base.evaluation, None, GateSettings(min_recall=verdict_bar)),
+        decision=decide(base.evaluation, None, GateSettings(min_recall=verdict_bar, min_specificity=0)),
         serving=replace(base.serving, champion_version=champion),
     )
     html = page.render_page(content)

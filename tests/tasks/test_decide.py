@@ -9,11 +9,13 @@ from tasks.models.manifest import amended, read_manifest
 from tasks.models.registry import Registry
 from tasks.promote import publish
 
-LOW = GateSettings(min_recall=0.1, min_common_images=10)
+LOW = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_images=10)
 
 
 def decided(staged: StagedRun, evaluated: EvaluatedBundle, settings: GateSettings = LOW) -> Verdict:
-    return decide_promotion(staged.another_run(), staged.listing, staged.catalogue, evaluated, settings)
+    return decide_promotion(
+        *(staged.another_run(), staged.listing, staged.catalogue, staged.audit, evaluated, settings, 0.95)
+    )
 
 
 def served(staged: StagedRun, **changes: object) -> str:
@@ -48,7 +50,8 @@ def test_a_model_is_not_its_own_opponent(staged_copy: StagedRun) -> None:
     version = publish(staged_copy.run, staged_copy.bundle, staged_copy.evaluated).version
     Registry(staged_copy.run.open_workspace()).promote(NAME, version, ("for a test",))
     verdict = decided(staged_copy, staged_copy.evaluated)
-    assert (verdict.champion, verdict.decision.verdict) == (None, "promoted")
+    assert (verdict.champion, verdict.is_champion, verdict.comparison) == (version, True, None)
+    assert verdict.decision.verdict == "promoted"
 
 
 def test_a_champion_of_other_classes_is_not_compared_with(staged_copy: StagedRun) -> None:

@@ -2,7 +2,6 @@
 
 from support.runs.staged_run import NAME, StagedRun
 
-from tasks.audit import audit_images
 from tasks.clinical import clinical_figures
 from tasks.decide import Verdict
 from tasks.evaluation.gate import decide
@@ -12,11 +11,12 @@ from tasks.promote import Promotion
 
 
 def told(staged: StagedRun, min_recall: float) -> tuple[ModelEvent, ...]:
-    decision = decide(staged.evaluated.evaluation, None, GateSettings(min_recall=min_recall))
+    decision = decide(
+        staged.evaluated.evaluation, None, GateSettings(min_recall=min_recall, min_specificity=0)
+    )
     champion = "v2" if decision.verdict == "promoted" else "v1"
     promotion = Promotion(version="v2", champion=champion, bundle_uri="models/discs/v2")
-    audit = audit_images(staged.run, staged.catalogue)
-    verdict = Verdict(decision=decision, champion="v1", comparison=None)
+    verdict = Verdict(decision=decision, champion="v1", is_champion=False, comparison=None, facts=())
     clinical = clinical_figures(
         staged.run,
         staged.listing,
@@ -25,7 +25,9 @@ def told(staged: StagedRun, min_recall: float) -> tuple[ModelEvent, ...]:
         one_image_a_patient=False,
         prevalence=None,
     )
-    return notify(staged.run, audit, staged.evaluated, clinical, verdict, promotion, "report.html").events
+    return notify(
+        *(staged.run, staged.audit, staged.evaluated, clinical, verdict, promotion, "report.html")
+    ).events
 
 
 def test_a_promotion_is_one_event(staged_copy: StagedRun) -> None:
@@ -38,7 +40,7 @@ def test_a_promotion_is_one_event(staged_copy: StagedRun) -> None:
         recall.lower,
         recall.upper,
     )
-    assert "v2 is served from now on" in event.text
+    assert "Version v2, the model of this run, is served from now on instead of version v1" in event.text
 
 
 def test_low_recall_is_told_before_the_refusal_and_only_one_of_them_is_a_message(
@@ -47,7 +49,7 @@ def test_low_recall_is_told_before_the_refusal_and_only_one_of_them_is_a_message
     low, refused = told(staged_copy, 1.0)
     assert (low.event, refused.event) == ("lightbox.model.recall-low", "lightbox.model.refused")
     assert (low.headline, refused.headline) == (True, False)
-    assert "the old model v1 stays in service" in low.text
+    assert "Version v1 stays in service: version v2 was refused" in low.text
     assert low.reasons == refused.reasons
 
 

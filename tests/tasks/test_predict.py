@@ -49,8 +49,10 @@ def test_another_recall_target_predicts_nothing_again(
     version = publish(staged.run, staged.bundle, staged.evaluated).version
     Registry(staged.run.open_workspace()).promote(NAME, version, ("for a test",))
     changed = evaluate_bundle(staged.run, staged.listing, staged.catalogue, staged.predictions, 0.8)
-    gate = GateSettings(min_recall=0.1, min_common_images=10)
-    decided = decide_promotion(staged.run, staged.listing, staged.catalogue, changed, gate)
+    gate = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_images=10)
+    decided = decide_promotion(
+        staged.run, staged.listing, staged.catalogue, staged.audit, changed, gate, 0.95
+    )
     assert decided.comparison is not None
 
     def refuse(*_: object, **__: object) -> None:
@@ -61,7 +63,9 @@ def test_another_recall_target_predicts_nothing_again(
     with timed_stages() as timings:
         predictions = predict_unseen(later, staged.listing, staged.catalogue, staged.bundle.manifest)
         evaluated = evaluate_bundle(later, staged.listing, staged.catalogue, predictions, 0.6)
-        verdict = decide_promotion(later, staged.listing, staged.catalogue, evaluated, gate)
+        verdict = decide_promotion(
+            later, staged.listing, staged.catalogue, staged.audit, evaluated, gate, 0.95
+        )
     assert [(row.stage, row.reused) for row in timings] == [
         ("predict", True),
         ("evaluate", False),

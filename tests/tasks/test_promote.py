@@ -16,9 +16,9 @@ from tasks.promote import promote, publish
 
 def verdict_of(staged: StagedRun, *, promoted: bool, champion: str | None = None) -> Verdict:
     """As the bar alone decides."""
-    bar = GateSettings(min_recall=0.0 if promoted else 1.0)
+    bar = GateSettings(min_recall=0.0 if promoted else 1.0, min_specificity=0)
     decision = decide(staged.evaluated.evaluation, None, bar)
-    return Verdict(decision=decision, champion=champion, comparison=None)
+    return Verdict(decision=decision, champion=champion, is_champion=False, comparison=None, facts=())
 
 
 def test_a_version_is_whole_and_published_once(staged_copy: StagedRun) -> None:

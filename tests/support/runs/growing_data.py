@@ -82,7 +82,14 @@ class Grown:
             "dataset": DataSet(name=NAME, positive_class="yes"),
             "checks": CatalogueSettings(n_folds=3, protocol="cross_validation"),
             "training": TrainingSettings(preset="fast"),
-            "gate": GateSettings(min_recall=0.2, min_common_images=5, on="value", max_recall_loss=1.0),
+            "gate": GateSettings(
+                min_recall=0.2,
+                min_specificity=0,
+                above_trivial_facts=False,
+                min_common_images=5,
+                on="value",
+                max_recall_loss=1.0,
+            ),
         }
         result: RetrainResult = retrain.fn(**{**settings, **changes})
         return result

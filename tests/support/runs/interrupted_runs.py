@@ -116,7 +116,7 @@ def run(folder: Path) -> dict[str, Any]:
         dataset=DataSet(name="killed", positive_class="yes"),
         checks=CatalogueSettings(n_folds=3, protocol="holdout"),
         training=TrainingSettings(preset="fast"),
-        gate=GateSettings(min_recall=0.1, on="value"),
+        gate=GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, on="value"),
     )
     told: dict[str, Any] = result.model_dump(mode="json")
     return told

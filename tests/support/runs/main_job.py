@@ -52,11 +52,15 @@ def lightbox(*arguments: str | Path, cache: Path, environment: dict[str, str] | 
     )
 
 
+LOW_BARS = ("--min-recall", "0.3", "--min-specificity", "0", "--no-above-trivial-facts")
+"""What a model of few pictures reaches."""
+
+
 def retrain_arguments(images: Path | str, workspace: Path | str, *more: str) -> Sequence[str]:
     """The options of a small, quick run."""
     return (
         *("retrain", "--images", str(images), "--workspace", str(workspace), "--name", "small"),
-        *("--positive-class", "yes", "--preset", "fast", "--folds", "3", "--min-recall", "0.3"),
+        *("--positive-class", "yes", "--preset", "fast", "--folds", "3", *LOW_BARS),
         *more,
     )
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from support.samples.disc_pictures import picture
 
+from tasks.audit import Audit, audit_images
 from tasks.catalogue import Catalogue, build_catalogue
 from tasks.copies.settings import NearCopyRule
 from tasks.data.settings import CatalogueSettings, ImagesSource
@@ -52,6 +53,7 @@ class StagedRun:
     bundle: ExportedBundle
     predictions: UnseenPredictions
     evaluated: EvaluatedBundle
+    audit: Audit
 
     def another_run(self) -> Run:
         """A later run of the same data set."""
@@ -91,8 +93,9 @@ def staged(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> StagedRun:
         bundle = export_bundle(run, catalogue, (pixels,), members)
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
         evaluated = evaluate_bundle(run, listing, catalogue, predictions, 0.95)
+        audit = audit_images(run, catalogue)
     return StagedRun(
-        *(folder / "cache", run, listing, catalogue, pixels, members, bundle, predictions, evaluated)
+        *(folder / "cache", run, listing, catalogue, pixels, members, bundle, predictions, evaluated, audit)
     )
 
 
