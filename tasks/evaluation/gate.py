@@ -83,7 +83,7 @@ def decide(
         verdict = "too few" if refusing[0].question == "enough images" else "refused"
     alone = []
     if champion_comparison is None:
-        alone.append(incomparable or "no model was served before: the bars decide alone")
+        alone.append(incomparable or "there is no other model to compare with: the bars decide alone")
     return Decision(
         verdict=verdict,
         checks=tuple(checks),
