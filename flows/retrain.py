@@ -25,6 +25,7 @@ from tasks.evaluation.settings import GateSettings
 from tasks.export import export_bundle
 from tasks.ingest import ingest
 from tasks.label_status import tell_unlabelled
+from tasks.models.version_report import report_address
 from tasks.notify import notify, outcome_of
 from tasks.predict import predict_unseen
 from tasks.prepare import prepare_ways
@@ -118,13 +119,14 @@ def retrain(
             version,
             dataset.finding,
         )
-        promoted = promote(run, version, verdict)
+        promoted = promote(run, version, verdict, report.page)
         tracked = None
         if tracking.enabled:
             tracked = track_run(
                 run, tracking, catalogue, members, evaluated, verdict, version, report, promoted
             )
-        notify(run, audit, evaluated, clinical, verdict, promoted, report.uri)
+        address = report_address(workspace.url, run.name, version.version)
+        notify(run, audit, evaluated, clinical, verdict, promoted, address or report.uri)
     result = RetrainResult.of(
         run,
         ingested,

@@ -13,6 +13,7 @@ from tasks.evaluate import EvaluatedBundle
 from tasks.export import ExportedBundle
 from tasks.models.manifest import BUNDLE_FILE
 from tasks.models.registry import Registry, manifest_path
+from tasks.models.version_report import keep_report
 from tasks.record import FileReference, Record
 
 
@@ -63,9 +64,14 @@ def publish(run: Run, bundle: ExportedBundle, evaluated: EvaluatedBundle) -> Pub
 
 
 @stage("promote", version=1, reusable=False)
-def promote(run: Run, published: Published, verdict: Verdict) -> Promotion:
-    """Let the champion be this version if the decision says so; else it is the challenger, and nothing changes."""
-    registry = Registry(run.open_workspace())
+def promote(run: Run, published: Published, verdict: Verdict, report: FileReference) -> Promotion:
+    """Let the champion be this version if the decision says so; else it is the challenger, and nothing changes.
+
+    The report of this judgement is put beside the version first: whoever is sent to a version finds it.
+    """
+    workspace = run.open_workspace()
+    keep_report(workspace, run.name, published.version, run.read(report))
+    registry = Registry(workspace)
     reasons = tuple(verdict.decision.reasons)
     aliases = registry.aliases(run.name)
     if aliases.champion != published.version:

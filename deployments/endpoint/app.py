@@ -27,6 +27,7 @@ from deployments.endpoint.openapi import document
 from deployments.endpoint.pages import page_routes
 from deployments.endpoint.prediction_log import LogRow, PredictionLog
 from deployments.endpoint.refusal import JsonResponse, Refusal, refused
+from deployments.endpoint.reports import CONTENT, Reports
 from deployments.endpoint.served_model import ServedModel
 from deployments.endpoint.settings import ServeSettings
 from deployments.endpoint.uploads import parse_predict
@@ -56,6 +57,7 @@ class Endpoint:
         self.judges = Judges(width, self.gate, self.measures, settings.limits.answer_seconds)
         self.champion = Champion(settings, self.measures, width)
         self.log = self._prediction_log()
+        self._reports = Reports(settings.workspace, settings.name)
         self._parsers = ThreadPoolExecutor(1, "parse")
         self._mirrors = ThreadPoolExecutor(1, "mirror", initializer=stand_back)
         self._mirrored = 0
@@ -129,6 +131,12 @@ class Endpoint:
             "challenger": self.champion.model("challenger"),
         }
         return JsonResponse({name: model_facts(model) for name, model in served.items() if model is not None})
+
+    async def report(self, request: Request) -> Response:
+        """`GET /report.html`."""
+        self._require_key(request)
+        asked = request.query_params
+        return await self._reports.answer(asked.get("name"), asked.get("version"))
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
@@ -256,6 +264,7 @@ def build_app(endpoint: Endpoint) -> Starlette:
     gets: dict[str, Handler] = {
         "/model": endpoint.model,
         "/metrics": endpoint.metrics,
+        CONTENT: endpoint.report,
         "/health/live": endpoint.live,
         "/health/ready": endpoint.ready,
         "/openapi.json": endpoint.openapi,

@@ -71,7 +71,8 @@ class Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
-                headers.update(SAFE_HEADERS)
+                for name, value in SAFE_HEADERS.items():
+                    headers.setdefault(name, value)
                 if self._lifecycle.draining:
                     headers["connection"] = "close"
             await send(message)

@@ -27,6 +27,7 @@ _REFUSALS: Final = {
     "400": "Something in the request cannot be used; `field` says what. Also when no image can be judged.",
     "401": "No key, or a wrong one.",
     "403": "Without a key configured, only this machine is answered.",
+    "404": "There is no report of this version.",
     "408": "The body did not arrive in time.",
     "413": "The body, or the number of images, is above its limit.",
     "415": "The media type is not one that the path reads.",
@@ -54,11 +55,13 @@ def document(classes: Sequence[str], limits: Limits, *, keyed: bool) -> dict[str
                 "get": _get("What is served, and its measured figures", "Models", security, ("401", "403"))
             },
             "/metrics": {"get": _metrics(security)},
+            "/report.html": {"get": _report(security)},
             "/health/live": {"get": _get("Whether the process runs", "Health", [{}], ("403",))},
             "/health/ready": {"get": _ready()},
             "/openapi.json": {"get": _get("This document", "Document", [{}], ("403",))},
             "/swagger.json": {"get": _get("This document", "Document", [{}], ("403",))},
             "/docs": {"get": _page("These pages")},
+            "/report": {"get": _page("A page that shows a report, and asks for the key")},
             "/": {"get": _page("A page to try the model and to copy client code from")},
         },
         "components": {
@@ -170,6 +173,26 @@ def _metrics(security: list[dict[str, list[str]]]) -> dict[str, Any]:
         "summary": "Figures for Prometheus",
         "security": security,
         "responses": {"200": text, **_refusals("401", "403")},
+    }
+
+
+def _report(security: list[dict[str, list[str]]]) -> dict[str, Any]:
+    text = {"type": "string"}
+    version = {"type": "string", "pattern": "^(champion|challenger|v[1-9][0-9]*)$", "default": "champion"}
+    page = {"description": "The page.", "content": {"text/html": {"schema": text}}}
+    return {
+        "summary": "The report of a version, as one HTML page",
+        "security": security,
+        "parameters": [
+            {
+                "name": "name",
+                "in": "query",
+                "description": "Model; the served one when left out.",
+                "schema": text,
+            },
+            {"name": "version", "in": "query", "description": "Version or alias.", "schema": version},
+        ],
+        "responses": {"200": page, **_refusals("400", "401", "403", "404", "503")},
     }
 
 

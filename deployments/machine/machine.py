@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,12 +23,15 @@ from deployments.machine.secret_file import (
     write_private,
 )
 from deployments.machine.settings import HOME, MachineSettings, data_folder, read_settings
+from tasks.models.version_report import ENDPOINT_URL, ENDPOINT_WORKSPACE
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 MARK: Final = "LIGHTBOX_MACHINE"
 """Variable that every process of a machine inherits; its value tells machines apart."""
 
 POOLS: Final = ("default", "gpu")
+WORKSPACE: Final = "az://lightbox"
+"""Of the demo, and of what the endpoint serves; infra/local/start names it too."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ class Machine:
         variables = {
             "PREFECT_API_URL": self.api,
             PREFECT_LOGIN: self.secrets[PREFECT_LOGIN],
+            ENDPOINT_URL: f"http://127.0.0.1:{ports.endpoint}",
+            ENDPOINT_WORKSPACE: WORKSPACE,
             "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};"
             f"AccountKey={key};BlobEndpoint=http://127.0.0.1:{ports.azurite}/{ACCOUNT};",
         }
@@ -144,6 +150,10 @@ class Machine:
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{ports.prefect},"
             f"http://localhost:{ports.prefect}",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # The first edition of Prefect's pages: the second has no editor for what is a mapping or nothing, and a
+            # block saved in it lacks that field without a word.
+            "PREFECT_SERVER_UI_V2_ENABLED": "false",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "3",
             "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
             "AZURITE_ACCOUNTS": f"{ACCOUNT}:{secrets[BLOB_KEY]}",
@@ -170,7 +180,8 @@ class Machine:
         return self.folder / SECRETS_FILE
 
     def write_environment(self) -> Path:
-        """Write the file that a shell reads to use `lightbox` with this machine."""
+        """Write the file that a shell reads to use `lightbox` with this machine, and to find the command at all."""
         file = self.folder / ENVIRONMENT_FILE
-        write_private(file, as_exports(self.client_environment))
+        programs = shlex.quote(str(Path(sys.executable).parent))
+        write_private(file, f'{as_exports(self.client_environment)}export PATH={programs}:"$PATH"\n')
         return file

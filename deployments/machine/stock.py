@@ -16,12 +16,12 @@ WORKSPACE: Final = "lightbox"
 SCANS: Final = "scans"
 DEMO_FILE: Final = """\
 # The demo data set, made by `make up`; the lesions are simulated. A data set of your own is a file beside this one.
-dataset: {name: demo, positive_class: "yes", finding: lesion}
+dataset: {name: demo, positive_class: "yes", finding: simulated lesion}
 images: {url: az://scans/demo}
 workspace: {url: az://lightbox}
 training: {preset: fast}
 compute: {pool: gpu}
-schedule: null
+schedule: {cron: "0 3 1 1,7 *", time_zone: UTC}  # half-yearly: 03:00 on 1 January and 1 July; null: never by itself
 """
 
 

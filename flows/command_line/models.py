@@ -34,6 +34,7 @@ def list_models(
     from rich.table import Table
 
     from flows.command_line.terminal import write_json
+    from tasks.models.version_report import report_address
 
     registry = _registry(workspace)
     names = [name] if name is not None else registry.models()
@@ -49,6 +50,11 @@ def list_models(
     for row in rows:
         table.add_row(row.name, row.version, ", ".join(row.aliases), *_figures(row))
     console.print(table)
+    for model in names:
+        shown = report_address(workspace.url, model, "champion") or (
+            f"lightbox report --workspace {workspace.url} --name {model} --open"
+        )
+        console.print(f"report of {model}: {shown}", markup=False, highlight=False, soft_wrap=True)
 
 
 @models.command

@@ -8,6 +8,12 @@ from support.samples.endpoint_bundles import export_small_bundle, publish
 from support.services.live_endpoint import Live, live
 
 from deployments.endpoint.settings import ServeSettings
+from tasks.models.version_report import keep_report
+from tasks.stores.workspace import Workspace
+
+REPORT = b"""<!doctype html><html><head><style>h1 { color: rgb(1, 2, 3) }</style></head>
+<body><h1>Report of v1</h1><script>document.title = "ran"</script><img src="https://elsewhere.example/x"></body></html>"""
+"""With what a report has, a style of its own, and with what it must not do."""
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +51,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, bundles: list[Path]) -> Ite
     """An endpoint that tests share which only ask; it needs a key."""
     root = tmp_path_factory.mktemp("shared")
     publish(root / "workspace", bundles[:1])
+    keep_report(Workspace(str(root / "workspace")), "slices", "v1", REPORT)
     given = ServeSettings(
         workspace=str(root / "workspace"), name="slices", cache_root=root / "cache", threads=2
     )

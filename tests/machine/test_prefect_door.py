@@ -21,6 +21,7 @@ from deployments.machine.machine import REPOSITORY, Machine
 from deployments.machine.prefect_api import ask_prefect
 from deployments.machine.secret_file import PREFECT_LOGIN
 from deployments.machine.settings import read_settings
+from tasks.server.blocks import Datastore
 from tasks.server.work_pool import client
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]
@@ -90,6 +91,7 @@ def _something_to_steal(machine: Machine) -> str:
     login = machine.secrets[PREFECT_LOGIN]
     with temporary_settings({PREFECT_API_URL: machine.api, PREFECT_API_AUTH_STRING: login}):
         Secret(value=KEPT_SECRET).save("kept")
+        Datastore.register_type_and_schema()
         with client() as server:
             flow = server.create_flow_from_name("retrain")
             return str(server.create_deployment(flow_id=flow, name="retrain-demo"))
@@ -193,14 +195,69 @@ def test_a_page_of_another_origin_starts_no_run_and_reads_no_block(
     assert server.runs() == []
 
 
-def test_a_person_logs_in_by_the_password(server: Server, browser: Any) -> None:
+@pytest.fixture
+def pages(server: Server, browser: Any) -> Iterator[Any]:
+    """Prefect's pages as the printed address opens them, logged in; what they ask of other hosts is a failure."""
     address = f"http://127.0.0.1:{server.machine.settings.ports.prefect}"
-    page = browser.new_page()
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    elsewhere: list[str] = []
+    page.on("response", lambda found: None if _is_own(found.url, address) else elsewhere.append(found.url))
+    page.on(
+        "requestfailed",
+        lambda asked: _is_barred(asked) or _is_own(asked.url, address) or elsewhere.append(asked.url),
+    )
     page.goto(address)
     page.wait_for_selector("input[type=password]")
     page.fill("input[type=password]", server.machine.secrets[PREFECT_LOGIN])
     page.keyboard.press("Enter")
     page.wait_for_url("**/dashboard*")
-    page.goto(f"{address}/v2/deployments")
-    page.wait_for_selector("text=retrain-demo")
+    yield page
     page.close()
+    assert elsewhere == []
+
+
+def _is_barred(asked: Any) -> bool:
+    """Whether the browser refused to ask, by the policy of the page."""
+    return bool(asked.failure == "csp")
+
+
+def _is_own(url: str, address: str) -> bool:
+    return url.startswith((address, address.replace("http", "ws"), "data:", "blob:"))
+
+
+def test_a_person_logs_in_by_the_password_and_nothing_is_asked_elsewhere(server: Server, pages: Any) -> None:
+    address = f"http://127.0.0.1:{server.machine.settings.ports.prefect}"
+    for path in (
+        "dashboard",
+        "runs",
+        "flows",
+        "deployments",
+        "work-pools",
+        "blocks",
+        "automations",
+        "variables",
+    ):
+        pages.goto(f"{address}/{path}")
+        pages.wait_for_load_state("networkidle")
+        assert "/v2/" not in pages.url
+        assert "Upgrade" not in pages.inner_text("body"), path
+    pages.goto(f"{address}/deployments")
+    pages.wait_for_selector("text=retrain-demo")
+
+
+def test_a_store_with_options_is_saved_whole_by_the_pages(server: Server, pages: Any) -> None:
+    address = f"http://127.0.0.1:{server.machine.settings.ports.prefect}"
+    pages.goto(f"{address}/blocks/catalog/lightbox-datastore/create")
+    pages.wait_for_selector("text=Block Name")
+    pages.locator("input").first.fill("scans")
+    pages.locator("textarea").first.fill("az://scans/brain_mri")
+    pages.locator(".cm-content").first.fill('{"account_name": "ward3", "account_key": "of the ward"}')
+    pages.click("button:has-text('Create')")
+    pages.wait_for_url("**/blocks/block/*")
+    login = server.machine.secrets[PREFECT_LOGIN]
+    with temporary_settings({PREFECT_API_URL: server.api, PREFECT_API_AUTH_STRING: login}):
+        saved = Datastore.load("scans")
+    assert isinstance(saved, Datastore)
+    assert saved.url == "az://scans/brain_mri"
+    assert saved.options is not None
+    assert saved.options.get_secret_value() == {"account_name": "ward3", "account_key": "of the ward"}

@@ -11,6 +11,7 @@ from tasks.errors import RegistryError
 from tasks.evaluation.gate import decide
 from tasks.evaluation.settings import GateSettings
 from tasks.models.registry import Registry
+from tasks.models.version_report import read_report
 from tasks.promote import promote, publish
 
 
@@ -40,18 +41,21 @@ def test_a_refused_version_is_the_challenger_and_a_promoted_one_the_champion(sta
     registry = Registry(run.open_workspace())
     version = publish(run, staged_copy.bundle, staged_copy.evaluated)
     refused = verdict_of(staged_copy, promoted=False)
-    assert promote(run, version, refused).champion is None
+    page = run.write("report/index.html", b"the report")
+    assert promote(run, version, refused, page).champion is None
     assert registry.aliases(NAME).challenger == "v1"
-    done = promote(run, version, verdict_of(staged_copy, promoted=True))
+    done = promote(run, version, verdict_of(staged_copy, promoted=True), page)
     assert (done.version, done.champion, done.bundle_uri) == ("v1", "v1", version.uri)
     assert (
         list(registry.aliases(NAME).history[-1].reasons)
         == verdict_of(staged_copy, promoted=True).decision.reasons
     )
-    assert promote(run, version, refused).champion == "v1", "what is served already stays"
+    assert promote(run, version, refused, page).champion == "v1", "what is served already stays"
+    assert read_report(run.open_workspace(), NAME, "champion") == ("v1", b"the report")
 
 
 def test_a_decision_against_another_champion_is_refused(staged_copy: StagedRun) -> None:
     version = publish(staged_copy.run, staged_copy.bundle, staged_copy.evaluated)
+    page = staged_copy.run.write("report/index.html", b"the report")
     with pytest.raises(RegistryError):
-        promote(staged_copy.run, version, verdict_of(staged_copy, promoted=True, champion="v7"))
+        promote(staged_copy.run, version, verdict_of(staged_copy, promoted=True, champion="v7"), page)
