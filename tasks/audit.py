@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
+from tasks.data.contradictions import contradicting_classes
 from tasks.engine.run import Run, write_lasting
 from tasks.engine.stage import stage
 from tasks.evaluation.balance import ClassBalance, class_balance
@@ -53,7 +54,12 @@ def audit_images(run: Run, catalogue: Catalogue, told: tuple[str, ...] = ()) -> 
     findings = AuditFindings(
         balance=balance,
         shortcuts=tuple(measured.shortcuts),
-        warnings=(*told, *warnings_of(measured.shortcuts), *balance.warnings),
+        warnings=(
+            *told,
+            *contradicting_classes(table.frame),
+            *warnings_of(measured.shortcuts),
+            *balance.warnings,
+        ),
     )
     return Audit(
         findings=findings,

@@ -156,6 +156,7 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
     copies = CopyStore(run.open_workspace(), run.name)
     embedded: dict[frozenset[str], ContentFeatures] = {}
     made: list[BuiltCatalogue] = []
+    labels = {file.path: file.label for file in files if file.label is not None}
 
     def extended(content: bytes | None) -> bytes:
         ledger = FoldLedger.from_bytes(content, settings.n_folds)
@@ -168,7 +169,7 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
                 embedded[gone] = _features(run, inspected, sorted(gone), read, settings.decode)
             found = copies.find(nodes, embedded[gone], settings.copies, progress())
         built = assemble_catalogue(inspected, ledger, copies=found, rule=settings.copies)
-        check_usable(built.table, None, settings.max_reject_fraction, settings.max_group_fraction)
+        check_usable(built.table, None, settings.max_reject_fraction, settings.max_group_fraction, labels)
         made.append(built)
         return built.ledger.to_bytes()
 

@@ -2,7 +2,9 @@
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,9 +12,12 @@ from typing import Any, Final
 import pandas as pd
 from pydantic import Field
 
+from tasks.data.addresses import without_query
 from tasks.data.inspection import ImageFile, Inspection, inspected_files
 from tasks.data.label_table import read_manifest
 from tasks.data.labels import GIVEN
+from tasks.data.spelling import spelling_key
+from tasks.data.table_records import table_records
 from tasks.engine.run import Run, block_options
 from tasks.engine.stage import stage
 from tasks.errors import LabellingError, ManifestMismatch
@@ -21,14 +26,15 @@ from tasks.ingest import Listing, image_reader, read_listing
 from tasks.label_begin import document_of
 from tasks.labelling.decision import DIGEST, Decision, DecisionStore, decision_id
 from tasks.labelling.formats import (
+    NAMED,
     ExportFormat,
     ExportRow,
     ForeignLabel,
     exported,
     placed,
     read_coco,
-    read_label_studio,
 )
+from tasks.labelling.label_studio_exports import is_label_studio, read_label_studio
 from tasks.labelling.standing import Standing, read_standing
 from tasks.record import FileReference, Record
 from tasks.stores.datastore import Datastore
@@ -89,7 +95,8 @@ def decide(run: Run, image: str, *, label: str | None, by: str, review: bool) ->
 def import_labels(run: Run, listing: Listing, file: Path, by: str) -> Imported:
     """Take the labels of a file as decisions of `by`, or of those whom it names.
 
-    CSV, Parquet, JSON lines (also Azure's), COCO, or Label Studio's JSON export. The same file again changes nothing.
+    CSV, Parquet, JSON lines (also Azure's), COCO, or Label Studio's exports (JSON, JSON_MIN, CSV, TSV). The same file
+    again changes nothing.
 
     Raises: ManifestMismatch when it cannot be read or its images are not in the store.
     """
@@ -97,7 +104,8 @@ def import_labels(run: Run, listing: Listing, file: Path, by: str) -> Imported:
     digests = {str(path): str(sha256) for path, sha256 in zip(frame["path"], frame["sha256"], strict=True)}
     now = datetime.now(UTC)
     decisions = []
-    for said, sha256, path in placed(_foreign(file, listing), digests, str(file)):
+    foreign = _of_known_classes(run, frame, _foreign(run, file, listing, frame), file)
+    for said, sha256, path in placed(foreign, digests, str(file), listing.url):
         name = said.by or by
         told = (sha256, said.label, said.skipped, name, said.time)
         decisions.append(
@@ -127,7 +135,7 @@ def export_labels(run: Run, listing: Listing, kind: ExportFormat) -> Exported:
     return Exported(file=run.write(f"labels.{kind}", exported(rows, kind, classes)), labels=len(rows))
 
 
-def _foreign(file: Path, listing: Listing) -> list[ForeignLabel]:
+def _foreign(run: Run, file: Path, listing: Listing, frame: pd.DataFrame) -> list[ForeignLabel]:
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -135,15 +143,18 @@ def _foreign(file: Path, listing: Listing) -> list[ForeignLabel]:
             f"{file} cannot be read ({error.strerror})", cure="check its path and permissions"
         ) from error
     content = _json(data)
-    if isinstance(content, list):
-        return read_label_studio(content, str(file))
-    if isinstance(content, dict) and "annotations" in content:
+    if isinstance(content, dict) and {"annotations", "images"} <= content.keys():
         return read_coco(content, str(file))
+    if content is None and not data.startswith(b"PAR1"):
+        rows = [row for _, row in table_records(data, str(file))]
+        content = rows if is_label_studio(rows) else None
+    if is_label_studio(content):
+        return read_label_studio(content, str(file), _known_classes(run, frame))
     store = Datastore(listing.url, block_options(listing.block))
-    rows = read_manifest(store, store.blobs(), str(file)).rows
+    table = read_manifest(store, store.blobs(), str(file)).rows
     return [
         ForeignLabel(path, row.label, sha256=row.sha256)
-        for path, row in rows.items()
+        for path, row in table.items()
         if row.label is not None
     ]
 
@@ -152,8 +163,36 @@ def _json(data: bytes) -> Any:
     """The content of a JSON file; None where it is another kind, JSON lines among them."""
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def _of_known_classes(
+    run: Run, listing: pd.DataFrame, labels: list[ForeignLabel], file: Path
+) -> list[ForeignLabel]:
+    """The labels by the names of the classes; where nothing is known yet, as they are.
+
+    Raises: LabellingError where a label is none of the classes.
+    """
+    known = _known_classes(run, listing)
+    if not known:
+        return labels
+    written = {spelling_key(name): name for name in sorted(known, reverse=True)}
+    names = {label: label if label in known else written.get(spelling_key(label)) for label in _said(labels)}
+    strange = Counter(one.label for one in labels if one.label is not None and names[one.label] is None)
+    if strange:
+        first = next(one.image for one in labels if one.label in strange)
+        told = ", ".join(f"{label!r} ({count})" for label, count in strange.most_common(NAMED))
+        raise LabellingError(
+            f"{strange.total()} labels of {file} are no class of {run.name} ({', '.join(sorted(known))}): {told}, "
+            f"such as of {without_query(first)}",
+            cure="correct the file, or add a class with `lightbox label start --classes ...`",
+        )
+    return [one if one.label is None else replace(one, label=names[one.label]) for one in labels]
+
+
+def _said(labels: list[ForeignLabel]) -> set[str]:
+    return {one.label for one in labels if one.label is not None}
 
 
 def _export_rows(run: Run, listing: Listing, standing: Standing) -> Iterator[ExportRow]:
@@ -229,12 +268,18 @@ def _image(run: Run, listing: pd.DataFrame, image: str) -> tuple[str, str]:
 
 def _check_class(run: Run, listing: pd.DataFrame, label: str) -> None:
     """A slip of the pen must not make a class: only classes of the labelling or of the data are taken."""
-    document = document_of(run)
-    known = {str(name) for column in ("label", GIVEN) for name in listing[column].dropna()}
-    if document.exists():
-        known.update(document.read().settings.classes)
+    known = _known_classes(run, listing)
     if label not in known:
         raise LabellingError(
             f"{label!r} is no class of {run.name} ({', '.join(sorted(known))})",
             cure="name one of these, or add a class with `lightbox label start --classes ...`",
         )
+
+
+def _known_classes(run: Run, listing: pd.DataFrame) -> set[str]:
+    """Classes of the labels that there are, and of the labelling."""
+    document = document_of(run)
+    known = {str(name) for column in ("label", GIVEN) for name in listing[column].dropna()}
+    if document.exists():
+        known.update(document.read().settings.classes)
+    return known

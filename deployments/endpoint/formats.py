@@ -1,4 +1,4 @@
-"""The two JSON formats of `/score`, to the letter: the Designer endpoint's and AutoML's.
+"""The JSON formats of `/score`: the Designer endpoint's and AutoML's to the letter, and those of other servers.
 
 An image is a data URI or bare base64. A row that cannot be used fails alone; only when none can is the whole
 request refused.
@@ -9,15 +9,20 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote
 
-import pydantic_core
-
+from deployments.endpoint.bodies import json_body
 from deployments.endpoint.refusal import Refusal
 from tasks.models.bundle import Prediction
 
 INPUT: Final = "WebServiceInput0"
 OUTPUT: Final = "WebServiceOutput0"
 ECHOED: Final = ("category", "id")
+
+SERVING: Final = ("instances", "inputs", "dataframe_records", "dataframe_split")
+"""Under what names other servers have their rows."""
+
+_IMAGE_NAMES: Final = ("image", "b64", "image_bytes", "bytes", "content", "data")
 
 MAX_MARKS: Final = 4096
 MAX_MARKS_A_ROW: Final = 256
@@ -26,7 +31,9 @@ format has some ten."""
 
 _STRUCTURE: Final = (b"[", b"{", b",", b":")
 _BLANK: Final = b" \t\n\r\v\f"
-_DATA_URI: Final = re.compile(r"data:[^,]{0,128};base64,", re.IGNORECASE)
+_DATA_URI: Final = re.compile(r"\s*(?:data:[^,]{0,128};)?base64,", re.IGNORECASE)
+_OF_PYTHON: Final = re.compile(r"b'[^']*'|b\"[^\"]*\"")
+_URL_SAFE: Final = str.maketrans("-_", "+/")
 _HEAD: Final = 192
 
 
@@ -57,17 +64,19 @@ def parse_score(body: bytes, max_rows: int) -> ScoreRequest:
     if marks > MAX_MARKS + MAX_MARKS_A_ROW * max_rows:
         message = f"the body has {marks} of the signs that part JSON values, too many for max_rows={max_rows}"
         raise Refusal(413, "too_many_values", message, field="body", limit=max_rows)
-    try:
-        content = pydantic_core.from_json(body, allow_inf_nan=False)
-    except ValueError as error:
-        raise Refusal(400, "not_json", f"the body is not JSON: {error}") from None
+    content = json_body(body)
     if not isinstance(content, dict):
         raise Refusal(400, "wrong_format", "the body is no JSON object")
     if "Inputs" in content:
         return _designer(content, max_rows)
     if "input_data" in content:
         return _automl(content, max_rows)
-    message = f'the body holds neither "Inputs" (with "{INPUT}") nor "input_data"'
+    for name in SERVING:
+        if name in content:
+            return _serving(content[name], name, max_rows)
+    message = (
+        f'the body holds neither "Inputs" (with "{INPUT}") nor "input_data", nor one of {", ".join(SERVING)}'
+    )
     raise Refusal(400, "wrong_format", message, field="Inputs")
 
 
@@ -117,6 +126,34 @@ def _automl(content: dict[str, Any], max_rows: int) -> ScoreRequest:
     return ScoreRequest(rows, _automl_answer)
 
 
+def _serving(given: Any, name: str, max_rows: int) -> ScoreRequest:
+    """Rows as TensorFlow Serving, Vertex AI, KServe and MLflow send them."""
+    if name == "dataframe_split":
+        table = _automl({"input_data": given}, max_rows)
+        return ScoreRequest(table.rows, _serving_answer)
+    rows = []
+    for index, row in enumerate(_rows(given, name, max_rows)):
+        where = f"{name}[{index}]"
+        rows.append(Row(where, _reader(_image_within(row), where), {}))
+    return ScoreRequest(rows, _serving_answer)
+
+
+def _image_within(row: Any) -> Any:
+    """The text of an image in a row: itself, or below the names that servers use."""
+    for _ in range(3):
+        if isinstance(row, list) and len(row) == 1:
+            row = row[0]
+        elif isinstance(row, dict):
+            row = next((row[name] for name in _IMAGE_NAMES if name in row), None)
+    return row
+
+
+def _serving_answer(
+    rows: Sequence[Row], results: Sequence[Prediction | Refusal], classes: Sequence[str]
+) -> dict[str, Any]:
+    return {"predictions": _automl_answer(rows, results, classes)}
+
+
 def _automl_answer(
     rows: Sequence[Row], results: Sequence[Prediction | Refusal], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
@@ -151,6 +188,8 @@ def _reader(image: Any, field: str) -> Callable[[], bytes]:
 def image_bytes(image: Any, field: str) -> bytes:
     """The bytes that a data URI or bare base64 (line breaks allowed) stands for.
 
+    The alphabet may be that of URLs, signs may be written as in a URL (`%2B`), or all as Python shows bytes.
+
     Raises:
         Refusal: 400, it is no text or no base64. Nothing else is ever opened: no URL, no path.
     """
@@ -161,7 +200,15 @@ def image_bytes(image: Any, field: str) -> bytes:
     if head is None and image[:5].lower() == "data:":
         raise Refusal(400, "not_base64", "the data URI is not of the form data:...;base64,...", field=field)
     try:
-        text = (image[head.end() :] if head else image).encode("ascii")
+        text = _plain_base64(image[head.end() :] if head else image).encode("ascii")
         return binascii.a2b_base64(text.translate(None, _BLANK), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
         raise Refusal(400, "not_base64", "the image is no base64", field=field) from None
+
+
+def _plain_base64(text: str) -> str:
+    if text[:2] in ("b'", 'b"') and _OF_PYTHON.fullmatch(text):
+        text = text[2:-1]
+    if "%" in text:
+        text = unquote(text)
+    return text.translate(_URL_SAFE) if "-" in text or "_" in text else text

@@ -78,7 +78,7 @@ def document(classes: Sequence[str], limits: Limits, *, keyed: bool) -> dict[str
 
 
 def _score(security: list[dict[str, list[str]]]) -> dict[str, Any]:
-    body = {"anyOf": [_ref("DesignerRequest"), _ref("AutomlRequest")]}
+    body = {"anyOf": [_ref("DesignerRequest"), _ref("AutomlRequest"), _ref("ServingRequest")]}
     examples = {
         "designer": {
             "summary": "Designer format; id and category are optional and come back",
@@ -98,7 +98,10 @@ def _score(security: list[dict[str, list[str]]]) -> dict[str, Any]:
         "parameters": [_deployment_header()],
         "requestBody": {"required": True, "content": {_JSON: {"schema": body, "examples": examples}}},
         "responses": {
-            "200": _ok({"anyOf": [_ref("DesignerAnswer"), _ref("AutomlAnswer")]}, _ROUTE_HEADERS),
+            "200": _ok(
+                {"anyOf": [_ref("DesignerAnswer"), _ref("AutomlAnswer"), _ref("ServingAnswer")]},
+                _ROUTE_HEADERS,
+            ),
             **_refusals("400", "401", "403", "408", "413", "415", "429", "500", "503"),
         },
     }
@@ -317,6 +320,12 @@ def _schemas(classes: Sequence[str], limits: Limits) -> dict[str, Any]:
                 ("probs", "labels"),
             )
         ),
+        "ServingRequest": _object(
+            {"instances": _array({"anyOf": [image, _object({"b64": image}, ("b64",))]}, **rows)},
+            ("instances",),
+            description="As other servers take it; also inputs, dataframe_records and dataframe_split.",
+        ),
+        "ServingAnswer": _object({"predictions": _ref("AutomlAnswer")}, ("predictions",)),
         "Predictions": _object({"predictions": _array(_ref("Prediction"))}, ("predictions",)),
         "Prediction": _object(
             {

@@ -53,6 +53,12 @@ class StorePaths:
                     return self._composed[form]
         return None
 
+    def nearly(self, address: str) -> str | None:
+        """A path that the address would mean, but for upper and lower case."""
+        folded = {path.casefold(): path for path in self._paths}
+        candidates = (candidate.casefold() for candidate in _candidates(address, self._root))
+        return next((folded[candidate] for candidate in candidates if candidate in folded), None)
+
     def is_written_otherwise(self, address: str, path: str) -> bool:
         """Whether an address is none of the ways in which the store itself names the path."""
         own = (path, f"{self._root}/{path}", f"./{path}")
@@ -129,7 +135,7 @@ def _forms(address: str, depth: int) -> Iterator[str]:
     """The address as it is, and what stands in it: decoded, behind its question mark, in a part of a portal's URL."""
     yield address
     if is_url(address) or "?" in address:
-        bare = without_query(address)
+        bare = without_query(address).partition(";tab=")[0]
         if unquote(bare) != address:
             yield unquote(bare)
         if depth == 0:

@@ -16,7 +16,7 @@ from tasks.data.missing_texts import cell_text, is_missing_text
 from tasks.data.settings import LabelReading
 from tasks.data.spelling import counted, join_spellings
 from tasks.data.table_columns import GroupColumns, named_column
-from tasks.data.table_records import Row, table_records
+from tasks.data.table_records import Row, by_column, table_records
 from tasks.errors import ManifestMismatch
 from tasks.stores.datastore import Blob, Datastore
 
@@ -110,7 +110,7 @@ class _Table:
         Raises: ManifestMismatch.
         """
         where = f"{self._manifest}, row {number}"
-        fields = _fields(record, where)
+        fields = by_column(record, where)
         path_column = self._column(fields, self._reading.path_column, "--path-column", where)
         path_column = path_column or next((name for name in ("path", "image_url") if name in fields), None)
         label_column = self._column(fields, self._reading.label_column, "--label-column", where)
@@ -223,23 +223,6 @@ def _no_column(fields: Mapping[str, Any], path_column: str | None, where: str) -
     )
 
 
-def _fields(record: Row, where: str) -> dict[str, Any]:
-    """A row by the names of its columns in lower case.
-
-    Raises: ManifestMismatch where two names are the same then.
-    """
-    fields: dict[str, Any] = {}
-    for name, value in record.items():
-        plain = str(name).strip("\ufeff \t\r\n").lower()
-        if plain in fields and fields[plain] != value:
-            raise ManifestMismatch(
-                f"{where}: two columns are called {plain}, apart from upper and lower case",
-                cure="give each column a name of its own",
-            )
-        fields[plain] = value
-    return fields
-
-
 def _key(value: Any) -> str | None:
     text = cell_text(value)
     return None if text is None or is_missing_text(text) else text
@@ -278,10 +261,12 @@ def _fit(
         if fitted.setdefault(path, placed) != placed:
             differing.append(path)
     if unknown:
+        near = paths.nearly(unknown[0])
         raise ManifestMismatch(
             f"{len(unknown)} of the paths in {manifest} are not among the {len(paths)} files of {store.url}: "
             f"{_first(unknown)}",
-            cure="write paths relative to the store's root, with the same upper and lower case",
+            cure="write paths relative to the store's root, with the same upper and lower case"
+            + (f": {near} instead of {unknown[0]}" if near else ""),
         )
     if ambiguous:
         raise ManifestMismatch(

@@ -106,7 +106,7 @@ def label_blobs(
         told += table.told
     else:
         found = (_from_folders(blob, split_layout) for blob in blobs)
-        rows = [one for one in found if one.label is not None or not _is_no_image(one.blob.path)]
+        rows = [one for one in found if one.label is not None or not is_no_image(one.blob.path)]
     spellings = join_spellings(counted([row.label for row in rows]), join=reading.join_spellings)
     told += [sentence for sentence in spellings.told if sentence not in told]
     rows = [row if row.label is None else replace(row, label=spellings.names[row.label]) for row in rows]
@@ -125,7 +125,7 @@ def _from_rows(rows: dict[str, ManifestRow], blobs: Sequence[Blob]) -> list[Labe
         if row is not None:
             label = row.label if row.label_named else _folder_label(blob, split_layout)
             labelled.append(LabelledBlob(blob, label, row.group, row.split, row.in_both, row.sha256))
-        elif not _is_no_image(blob.path):
+        elif not is_no_image(blob.path):
             labelled.append(LabelledBlob(blob, None, None, None))
     return labelled
 
@@ -166,5 +166,6 @@ def _has_split_folders(blobs: Sequence[Blob]) -> bool:
     return bool(splits) and (has_training or splits == top_folders)
 
 
-def _is_no_image(path: str) -> bool:
+def is_no_image(path: str) -> bool:
+    """Whether a file's name says that it is no image."""
     return path.rpartition(".")[2].lower() in _NO_IMAGES

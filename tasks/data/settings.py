@@ -20,6 +20,9 @@ ABSURD_GROUP: Final = 200
 """Contents up to which a group of copies may be any share of a data set."""
 
 
+LEAST_FOLDS: Final = 3
+
+
 class LabelReading(Frozen):
     """How labels are read from folders and from a table."""
 
@@ -90,7 +93,9 @@ class CatalogueSettings(Frozen):
         description=f"A group of copies above this share of the images, and above {ABSURD_GROUP}, stops the run: "
         "the rule joins what only looks alike.",
     )
-    n_folds: int = Field(default=5, ge=3, le=20, description="Folds of the ledger, fixed at the first run.")
+    n_folds: int = Field(
+        default=5, ge=LEAST_FOLDS, le=20, description="Folds of the ledger, fixed at the first run."
+    )
     protocol: Protocol | None = Field(
         default=None,
         description="How images are kept apart for evaluation. Left out: a split given with the data is "

@@ -168,3 +168,20 @@ def _json_lines(text: str, name: str) -> Iterator[tuple[int, Row]]:
                 f"{name}, line {number}: no JSON object", cure="write one JSON object a line"
             )
         yield number, record
+
+
+def by_column(record: Row, where: str) -> dict[str, Any]:
+    """A row by the names of its columns in lower case.
+
+    Raises: ManifestMismatch where two names are the same then.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in record.items():
+        plain = str(name).strip("\ufeff \t\r\n").lower()
+        if plain in fields and fields[plain] != value:
+            raise ManifestMismatch(
+                f"{where}: two columns are called {plain}, apart from upper and lower case",
+                cure="give each column a name of its own",
+            )
+        fields[plain] = value
+    return fields

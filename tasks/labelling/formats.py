@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
-from urllib.parse import unquote
 
+from tasks.data.addresses import StorePaths, file_name, without_query
 from tasks.errors import ManifestMismatch
-from tasks.labelling.label_studio_records import chosen
-from tasks.labelling.project import REJECTED
 
 ExportFormat = Literal["csv", "coco", "jsonl"]
 CSV_COLUMNS: Final = ("path", "label", "sha256", "source", "by", "time")
@@ -98,63 +96,35 @@ def read_coco(content: Mapping[str, Any], source: str) -> list[ForeignLabel]:
         ) from error
 
 
-def read_label_studio(content: Sequence[Any], source: str) -> list[ForeignLabel]:
-    """The answers of a Label Studio export (JSON), each person's own.
-
-    Raises: ManifestMismatch.
-    """
-    found: list[ForeignLabel] = []
-    try:
-        for task in content:
-            data = task["data"]
-            image = data.get("image") or next(value for value in data.values() if isinstance(value, str))
-            for row in task["annotations"]:
-                label = chosen(row.get("result") or ())
-                found.append(
-                    ForeignLabel(
-                        str(image),
-                        None if label == REJECTED else label,
-                        by=_person(row.get("completed_by")),
-                        time=datetime.fromisoformat(str(row["updated_at"])) if "updated_at" in row else None,
-                        sha256=data.get("sha256"),
-                        skipped=bool(row.get("was_cancelled")) or label is None,
-                    )
-                )
-    except (KeyError, TypeError, AttributeError, StopIteration, ValueError) as error:
-        raise ManifestMismatch(
-            f"{source} is no export of Label Studio: {type(error).__name__} {error}",
-            cure="export the project there as JSON",
-        ) from error
-    return found
-
-
 def placed(
-    labels: Sequence[ForeignLabel], digests: Mapping[str, str], source: str
+    labels: Sequence[ForeignLabel], digests: Mapping[str, str], source: str, root: str = ""
 ) -> list[tuple[ForeignLabel, str, str]]:
-    """Each label with the digest and path of its image; `digests` has those of the store's paths.
+    """Each label with the digest and path of its image; `digests` has those of the paths of the store at `root`.
 
-    An address means its longest tail that is a path of the store; a file uploaded to Label Studio, which puts eight
-    digits before its name, the only image of that name.
+    An address means the store's file that `StorePaths` finds. A file uploaded to Label Studio, which puts eight digits
+    before its name and writes some signs otherwise, and a name without a folder mean the only image of that name.
 
     Raises: ManifestMismatch when images cannot be found.
     """
     path_of = {sha256: path for path, sha256 in digests.items()}
-    names = Counter(path.rpartition("/")[2] for path in digests)
-    by_name = {path.rpartition("/")[2]: path for path in digests}
+    paths = StorePaths(digests, root)
+    names = Counter(_valid_name(path) for path in digests)
+    by_name = {_valid_name(path): path for path in digests}
     found: list[tuple[ForeignLabel, str, str]] = []
     lost: list[str] = []
     for label in labels:
         if label.sha256 in path_of:
             found.append((label, label.sha256, path_of[label.sha256]))
             continue
-        path = _tail(label.image, digests)
+        path = paths.find(label.image)
         if path is None:
-            name = label.image.partition("?")[0].rpartition("/")[2]
+            name = file_name(label.image)
             uploaded = _UPLOADED.fullmatch(name)
-            stem = uploaded.group(1) if uploaded else name
-            path = by_name[stem] if names[stem] == 1 else None
+            plain = _valid_name(uploaded.group(1) if uploaded else name)
+            if names[plain] == 1 and (uploaded or name == without_query(label.image)):
+                path = by_name[plain]
         if path is None:
-            lost.append(label.image.partition("?")[0])
+            lost.append(without_query(label.image))
         else:
             found.append((label, digests[path], path))
     if lost:
@@ -166,19 +136,9 @@ def placed(
     return found
 
 
-def _tail(address: str, digests: Mapping[str, str]) -> str | None:
-    for form in (address, unquote(address.partition("?")[0])):
-        parts = form.split("/")
-        for start in range(len(parts)):
-            if (path := "/".join(parts[start:])) in digests:
-                return path
-    return None
-
-
-def _person(completed_by: Any) -> str | None:
-    if isinstance(completed_by, Mapping):
-        return str(completed_by.get("email") or f"user {completed_by.get('id')}")
-    return None if completed_by is None else f"user {completed_by}"
+def _valid_name(path: str) -> str:
+    """A file's name as Label Studio keeps it: blanks are underscores, and some signs are left out."""
+    return re.sub(r"[^-\w.]", "", path.rpartition("/")[2].strip().replace(" ", "_"))
 
 
 def _csv(rows: Sequence[ExportRow]) -> bytes:

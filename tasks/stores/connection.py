@@ -10,6 +10,7 @@ from typing import Any
 from tasks.errors import AccessDenied, ConfigError
 from tasks.stores.failures import describe, safe_cause, secrets_among
 from tasks.stores.files import Files, LocalFiles
+from tasks.stores.foreign_urls import understood
 from tasks.stores.urls import holds_secret
 
 AZURE_SCHEMES = ("az", "abfs", "abfss")
@@ -111,14 +112,16 @@ def connect(url: str, options: Mapping[str, Any] | None = None) -> Connection:
             "the URL of a store is empty", cure="give a folder, or a URL such as az://container/prefix"
         )
     scheme = _scheme(text)
-    if scheme == "file":
-        root = Path(os.path.abspath(Path(_SCHEME.sub("", text)).expanduser()))  # noqa: PTH100 links stay links
-        return Connection(str(root), "file", str(root), LocalFiles(root), ())
-    if holds_secret(text):
+    if scheme != "file" and holds_secret(text):
         raise ConfigError(
             f"the URL {text.partition('?')[0]} holds credentials",
             cure=f"take them out of the URL; {_CREDENTIALS_CURE.get(scheme, 'give them as options')}",
         )
+    text = understood(text)
+    scheme = _scheme(text)
+    if scheme == "file":
+        root = Path(os.path.abspath(Path(_SCHEME.sub("", text)).expanduser()))  # noqa: PTH100 links stay links
+        return Connection(str(root), "file", str(root), LocalFiles(root), ())
     given = dict(storage_options(text) if options is None else options)
     secrets = secrets_among(given)
     filesystem, root_text = _open(text, scheme, given, secrets)

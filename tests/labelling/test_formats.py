@@ -8,7 +8,8 @@ import pytest
 
 from tasks.data.label_table import read_manifest
 from tasks.errors import LabellingError, ManifestMismatch
-from tasks.labelling.formats import ExportRow, ForeignLabel, exported, placed, read_coco, read_label_studio
+from tasks.labelling.formats import ExportRow, ForeignLabel, exported, placed, read_coco
+from tasks.labelling.label_studio_exports import read_label_studio
 from tasks.labelling.label_studio_records import chosen
 from tasks.labelling.project import check_classes, label_config
 from tasks.stores.datastore import Datastore
