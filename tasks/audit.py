@@ -41,7 +41,7 @@ class Audit(Record):
         return f"of trivial facts {best.fact} tells most: AUC {number(best.auc.value)}; {warnings}"
 
 
-@stage("audit", version=3)
+@stage("audit", version=4)
 def audit_images(run: Run, catalogue: Catalogue, told: tuple[str, ...] = ()) -> Audit:
     """Count the classes, and measure how well trivial facts alone predict the label.
 
