@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tasks.automl.settings import SearchSettings
 from tasks.errors import ConfigError
+from tasks.models.about import AboutDataSet
 from tasks.record import Frozen
 from tasks.stores.urls import StoreUrl
 from tasks.training.backbones import BACKBONES, BackboneName
@@ -61,6 +62,10 @@ class DataSet(Frozen):
         default=None,
         max_length=40,
         description="The finding in a reader's words, such as tumour, for the report.",
+    )
+    about: AboutDataSet = Field(
+        default=AboutDataSet(),
+        description="What reports must say beside figures; what is left empty is told as not stated.",
     )
     one_image_a_patient: bool = Field(
         default=False,

@@ -8,8 +8,10 @@ from tasks.audit import Audit, AuditFindings
 from tasks.automl.chosen import SearchResult
 from tasks.catalogue import Catalogue
 from tasks.clinical import Clinical, ClinicalFigures
+from tasks.data.flow import ImageFlow
 from tasks.data.given_split import Leak
 from tasks.decide import Verdict
+from tasks.describe import Described
 from tasks.engine.run import Run
 from tasks.engine.stage import StageTiming
 from tasks.evaluate import EvaluatedBundle
@@ -17,6 +19,7 @@ from tasks.evaluation.gate import Decision
 from tasks.evaluation.metrics import Evaluation
 from tasks.fine_tune import TrainedMembers
 from tasks.ingest import Ingested
+from tasks.models.about import AboutDataSet
 from tasks.notify import outcome_of
 from tasks.promote import Promotion
 from tasks.record import Frozen
@@ -46,6 +49,9 @@ class RetrainResult(Frozen):
     dataset: DataSetResult = Field(description="The data.")
     audit: AuditFindings = Field(description="What is doubtful about the data: class balance, shortcuts.")
     evaluation: Evaluation = Field(description="Honest figures.")
+    about: AboutDataSet = Field(description="What people said of the data set.")
+    flow: ImageFlow = Field(description="Where each image and patient went.")
+    model_card: str = Field(description="Where the model card is.")
     clinical: ClinicalFigures = Field(description="What the figures mean for patients.")
     leak: Leak | None = Field(description="With a given split: copies that stand on both of its sides.")
     evaluation_without_leaks: Evaluation | None = Field(
@@ -78,6 +84,7 @@ class RetrainResult(Frozen):
         members: TrainedMembers,
         evaluated: EvaluatedBundle,
         clinical: Clinical,
+        described: Described,
         verdict: Verdict,
         promoted: Promotion,
         page: Report,
@@ -109,6 +116,9 @@ class RetrainResult(Frozen):
             audit=audited.findings,
             evaluation=evaluated.evaluation,
             clinical=clinical.figures,
+            about=described.about,
+            flow=described.flow,
+            model_card=run.open_workspace().uri(described.card.path),
             leak=evaluated.leak,
             evaluation_without_leaks=evaluated.evaluation_without_leaks,
             search=members.search,

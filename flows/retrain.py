@@ -17,6 +17,7 @@ from tasks.clinical import clinical_figures
 from tasks.compute.settings import ComputeSettings
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.decide import decide_promotion
+from tasks.describe import describe_bundle
 from tasks.engine.flow_run import ended, run_name
 from tasks.engine.run import open_run
 from tasks.engine.stage import timed_stages
@@ -96,7 +97,6 @@ def retrain(
         bundle = export_bundle(run, catalogue, pixels, members)
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
         evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
-        verdict = decide_promotion(run, listing, catalogue, audit, evaluated, gate, evaluation.recall_target)
         clinical = clinical_figures(
             run,
             listing,
@@ -105,6 +105,9 @@ def retrain(
             one_image_a_patient=dataset.one_image_a_patient,
             prevalence=evaluation.prevalence,
         )
+        described = describe_bundle(run, listing, catalogue, audit, evaluated, clinical, dataset.about)
+        evaluated = described.evaluated
+        verdict = decide_promotion(run, listing, catalogue, audit, evaluated, gate, evaluation.recall_target)
         version = publish(run, bundle, evaluated)
         report = write_report(
             run,
@@ -115,6 +118,7 @@ def retrain(
             bundle,
             evaluated,
             clinical,
+            described,
             verdict,
             version,
             dataset.finding,
@@ -135,6 +139,7 @@ def retrain(
         members,
         evaluated,
         clinical,
+        described,
         verdict,
         promoted,
         report,

@@ -37,6 +37,9 @@ class EvaluatedBundle(Record):
     manifest: FileReference = Field(description="bundle.json with temperatures, thresholds and figures.")
     threshold: float | None = Field(description="The served threshold.")
     temperature: float = Field(description="The served temperature.")
+    card: FileReference | None = Field(
+        default=None, description="model_card.md, once the bundle is described."
+    )
     not_reported: int = Field(ge=0, description="Images to be reported on that no member may judge.")
     leak: Leak | None = Field(default=None, description="Copies on both sides of a given split.")
     evaluation_without_leaks: Evaluation | None = Field(
@@ -63,7 +66,7 @@ def evaluate_bundle(
     """Judge each image by a threshold that was chosen elsewhere, and count."""
     table = read_catalogue(run, catalogue)
     rows, (logits, *faster_logits) = read_unseen(run, catalogue, predictions).by_file(table)
-    concerned = (~_beside_the_test(rows, catalogue)).to_numpy(np.bool_)
+    concerned = (~beside_the_test(rows, catalogue)).to_numpy(np.bool_)
     rows, logits = rows[concerned], logits[concerned]
     folds = judged_folds(rows, catalogue)
     labels = catalogue.label_indices(rows["label"])
@@ -127,7 +130,7 @@ def judged_folds(rows: pd.DataFrame, catalogue: Catalogue) -> npt.NDArray[np.int
     return np.where(rows["split"] == "test", 0, folds)
 
 
-def _beside_the_test(rows: pd.DataFrame, catalogue: Catalogue) -> "pd.Series[bool]":
+def beside_the_test(rows: pd.DataFrame, catalogue: Catalogue) -> "pd.Series[bool]":
     """Rows that no one may learn from or is judged on: given training images that touch the test fold."""
     if catalogue.protocol != "given_split":
         return pd.Series(False, index=rows.index)
@@ -136,7 +139,7 @@ def _beside_the_test(rows: pd.DataFrame, catalogue: Catalogue) -> "pd.Series[boo
 
 def _wanted(table: CatalogueTable, catalogue: Catalogue) -> int:
     """Files that the figures are meant to cover."""
-    rows = table.frame[~table.frame["conflict"] & ~_beside_the_test(table.frame, catalogue)]
+    rows = table.frame[~table.frame["conflict"] & ~beside_the_test(table.frame, catalogue)]
     return int(
         np.isin(
             judged_folds(rows, catalogue), list(reported_folds(catalogue.protocol, catalogue.n_folds))

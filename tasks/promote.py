@@ -49,7 +49,7 @@ def publish(run: Run, bundle: ExportedBundle, evaluated: EvaluatedBundle) -> Pub
     workspace = run.open_workspace()
     with tempfile.TemporaryDirectory(prefix="lightbox-publish-") as temporary:
         folder = Path(temporary)
-        for file in bundle.contents:
+        for file in (*bundle.contents, *([evaluated.card] if evaluated.card else [])):
             shutil.copyfile(
                 workspace.local_copy(file.path, run.cache_root, file.sha256), folder / Path(file.path).name
             )

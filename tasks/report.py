@@ -11,6 +11,7 @@ from tasks.catalogue import Catalogue, copies_ever, read_catalogue, read_near_pa
 from tasks.clinical import Clinical
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.decide import Verdict
+from tasks.describe import Described
 from tasks.engine.run import Run
 from tasks.engine.stage import stage, timings_so_far
 from tasks.evaluate import EvaluatedBundle, read_predictions
@@ -58,7 +59,7 @@ class Report(Record):
         return f"{self.suspect_images} images with a doubtful label; report at {self.uri}"
 
 
-@stage("report", version=3)
+@stage("report", version=4)
 def write_report(
     run: Run,
     listing: Listing,
@@ -68,6 +69,7 @@ def write_report(
     exported: ExportedBundle,
     evaluated: EvaluatedBundle,
     clinical: Clinical,
+    described: Described,
     verdict: Verdict,
     published: Published,
     finding: str | None,
@@ -89,6 +91,8 @@ def write_report(
         patients=clinical.figures.patients,
         per_patient=clinical.figures.per_patient,
         practice=clinical.figures.practice,
+        about=described.about,
+        flow=described.flow,
         predictions=rows,
         decision=verdict.decision,
         serving=_serving(catalogue, exported, evaluated, verdict, published),

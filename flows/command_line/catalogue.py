@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tasks.audit import AuditFindings
     from tasks.catalogue import Catalogue
 
-About = Annotated[DataSet, DATA_SET.but({"finding": None, "one_image_a_patient": None})]
+About = Annotated[DataSet, DATA_SET.but({"finding": None, "one_image_a_patient": None, "about": None})]
 
 
 @Command

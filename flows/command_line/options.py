@@ -16,6 +16,7 @@ from tasks.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
     from tasks.automl.settings import SearchSpace
+    from tasks.models.about import AboutDataSet
 
 
 def _space(file: Path) -> "SearchSpace":
@@ -24,9 +25,15 @@ def _space(file: Path) -> "SearchSpace":
     return read_space(file)
 
 
+def _about(file: Path) -> "AboutDataSet":
+    from flows.about_file import read_about
+
+    return read_about(file)
+
+
 IMAGES = Options("Images", {"url": "images", "block": "images-block", "labels": ""})
 WORKSPACE = Options("Workspace", {"url": "workspace", "block": "workspace-block"})
-DATA_SET = Options("Data set")
+DATA_SET = Options("Data set", {"about": As("about", title="About the data set", file=_about)})
 SEARCH = Options(
     "Search",
     {
@@ -40,7 +47,8 @@ Images = Annotated[ImagesSource, IMAGES]
 Workspace = Annotated[WorkspaceLocation, WORKSPACE]
 About = Annotated[DataSet, DATA_SET]
 Named = Annotated[
-    DataSet, DATA_SET.but({"positive_class": None, "finding": None, "one_image_a_patient": None})
+    DataSet,
+    DATA_SET.but({"positive_class": None, "finding": None, "one_image_a_patient": None, "about": None}),
 ]
 Checks = Annotated[
     CatalogueSettings,

@@ -23,6 +23,7 @@ from pydantic import (
 
 from tasks.errors import BundleError
 from tasks.images.settings import DecodeLimits, Preprocessing
+from tasks.models.about import AboutDataSet
 from tasks.record import Frozen
 
 SCHEMA_VERSION: Final = 2
@@ -148,6 +149,7 @@ class BundleFacts(Frozen):
     faster: FasterPrecision | None = Field(
         default=None, description="The faster precision, where evaluation could try it."
     )
+    about: AboutDataSet = Field(default=AboutDataSet(), description="What people said of the data set.")
     git_commit: str | None = Field(default=None, description="Commit of the training code.")
 
     @model_validator(mode="after")

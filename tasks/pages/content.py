@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.automl.tried import Tried
+from tasks.data.flow import ImageFlow
 from tasks.data.given_split import Leak
 from tasks.evaluation.balance import ClassBalance
 from tasks.evaluation.comparison import Comparison
@@ -17,6 +18,7 @@ from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.patients import PatientFacts
 from tasks.evaluation.practice import InPractice
 from tasks.evaluation.shortcuts import Shortcut
+from tasks.models.about import AboutDataSet
 from tasks.pages.changes import Change
 from tasks.pages.plots import EpochFigures
 
@@ -188,6 +190,8 @@ class ReportContent:
     dataset: DataSetFacts
     provenance: Mapping[str, str]
     seconds: Mapping[str, float]
+    about: AboutDataSet = field(default_factory=AboutDataSet)
+    flow: ImageFlow | None = None
     per_patient: Evaluation | None = None
     practice: InPractice | None = None
     finding: Finding | None = None

@@ -17,6 +17,7 @@ from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
 from tasks.evaluation.practice import InPractice
 from tasks.evaluation.threshold import OperatingPoint, operating_point, trade_off
+from tasks.models.about import NOT_STATED
 from tasks.pages import clinical_plots, clinical_words, plots
 from tasks.pages.content import ReportContent, SearchFacts
 from tasks.pages.headline import PROTOCOLS, capitalized, comparison_words, headline
@@ -65,6 +66,7 @@ def render_page(content: ReportContent) -> str:
             protocol=PROTOCOLS[content.evaluation.protocol],
             figures=FIGURES,
             notes=clinical_words.NOTES,
+            not_stated=NOT_STATED,
             plots={
                 **report_plots(content),
                 "practice": _practice_plots(content.practice),
@@ -250,6 +252,7 @@ def _sections(content: ReportContent) -> list[tuple[str, str]]:
         ("calibration", "Calibration", True),
         ("errors", "Errors and hits", bool(content.worst_errors or content.surest_hits)),
         ("suspects", "Suspect labels", bool(content.suspects)),
+        ("about", "About the data", True),
         ("data", "Data", True),
         ("shortcuts", "Shortcuts", bool(content.shortcuts)),
         ("search", "Search", content.search is not None),

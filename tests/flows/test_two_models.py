@@ -23,6 +23,7 @@ from tasks.clinical import clinical_figures
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.decide import Verdict, decide_promotion
 from tasks.demo.data_set import DemoSummary
+from tasks.describe import describe_bundle
 from tasks.engine.run import Run, open_run
 from tasks.engine.stage import timed_stages
 from tasks.evaluate import EvaluatedBundle, evaluate_bundle
@@ -33,6 +34,7 @@ from tasks.images.decode import decode
 from tasks.images.decode import prepare as prepared
 from tasks.images.settings import Preprocessing
 from tasks.ingest import Listing, ingest
+from tasks.models.about import AboutDataSet
 from tasks.models.bundle import load_bundle
 from tasks.models.manifest import amend, read_folder, sha256_of
 from tasks.models.registry import Registry
@@ -87,6 +89,10 @@ class Went:
         clinical = clinical_figures(
             self.run, self.listing, self.catalogue, self.evaluated, one_image_a_patient=False, prevalence=None
         )
+        described = describe_bundle(
+            *(self.run, self.listing, self.catalogue, audit_images(self.run, self.catalogue)),
+            *(self.evaluated, clinical, AboutDataSet()),
+        )
         with timed_stages():
             report = write_report(
                 *(
@@ -97,7 +103,7 @@ class Went:
                     self.trained,
                     self.bundle,
                 ),
-                *(self.evaluated, clinical, verdict, version, None),
+                *(self.evaluated, clinical, described, verdict, version, None),
             )
         self.page = self.run.open_workspace().read(report.page.path).decode()
         another = open_run(str(folder / "ws"), None, "small")

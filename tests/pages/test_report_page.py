@@ -12,6 +12,7 @@ import pytest
 from scipy.special import softmax
 from support.samples.leaking_split import LEAK
 
+from tasks.data.flow import FlowStep, ImageFlow
 from tasks.evaluation.balance import class_balance
 from tasks.evaluation.comparison import compare
 from tasks.evaluation.gate import decide
@@ -27,6 +28,7 @@ from tasks.evaluation.patients import (
 from tasks.evaluation.practice import in_practice
 from tasks.evaluation.settings import GateSettings
 from tasks.evaluation.shortcuts import Shortcut
+from tasks.models.about import AboutDataSet
 from tasks.pages import clinical_words
 from tasks.pages import report_page as page
 from tasks.pages.changes import Change
@@ -145,6 +147,12 @@ def _full(text: str) -> ReportContent:
         seconds={text: 1.0},
         patients=base.patients.model_copy(update={"known": "key", "cautions": (text,)}),
         per_patient=base.evaluation,
+        about=AboutDataSet(intended_use=text, contact=text),
+        flow=ImageFlow(
+            images=9,
+            patients=3,
+            steps=(FlowStep(what=text, kept=False, images=9, patients=3, by_class={text: 9}),),
+        ),
         worst_errors=[_picture(text)] * 12,
         surest_hits=[_picture(text)] * 6,
         explained=text,
