@@ -101,6 +101,7 @@ def retrain(
             run,
             listing,
             catalogue,
+            audit,
             evaluated,
             one_image_a_patient=dataset.one_image_a_patient,
             prevalence=evaluation.prevalence,

@@ -1,12 +1,14 @@
 """Clinical: what the honest predictions mean for patients, beside the figures by which models are compared."""
 
+import io
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
+from tasks.audit import Audit
 from tasks.catalogue import Catalogue, read_catalogue
-from tasks.data.catalogue_table import CatalogueTable
 from tasks.engine.run import Run
 from tasks.engine.stage import stage
 from tasks.evaluate import EvaluatedBundle, read_predictions
@@ -19,7 +21,7 @@ from tasks.evaluation.patients import (
     patient_numbers,
 )
 from tasks.evaluation.practice import InPractice, in_practice
-from tasks.evaluation.shortcuts import said_by_facts
+from tasks.evaluation.shortcuts import ALL_FACTS, read_scores
 from tasks.ingest import Listing, read_listing
 from tasks.record import FileReference, Frozen, Record
 
@@ -57,11 +59,12 @@ class Clinical(Record):
         return f"{known}; where {practice.prevalence:.2%} of images have the finding {right}"
 
 
-@stage("clinical", version=2)
+@stage("clinical", version=3)
 def clinical_figures(
     run: Run,
     listing: Listing,
     catalogue: Catalogue,
+    audit: Audit,
     evaluated: EvaluatedBundle,
     *,
     one_image_a_patient: bool,
@@ -78,7 +81,13 @@ def clinical_figures(
     figures = ClinicalFigures(
         patients=facts,
         per_patient=_per_patient(catalogue, predictions, predictions["path"].map(keys)),
-        practice=_practice(catalogue, table, predictions, evaluated.evaluation, prevalence),
+        practice=_practice(
+            catalogue,
+            predictions,
+            evaluated.evaluation,
+            prevalence,
+            _trivial(run, audit, catalogue, predictions),
+        ),
     )
     return Clinical(
         figures=figures, file=run.write("clinical.json", figures.model_dump_json(indent=2).encode())
@@ -105,10 +114,10 @@ def _per_patient(
 
 def _practice(
     catalogue: Catalogue,
-    table: CatalogueTable,
     predictions: pd.DataFrame,
     evaluation: Evaluation,
     prevalence: float | None,
+    trivial: npt.NDArray[np.float64] | None,
 ) -> InPractice | None:
     finding = catalogue.positive_class
     if finding is None:
@@ -120,14 +129,18 @@ def _practice(
         evaluation.recall,
         evaluation.specificity,
         prevalence=prevalence,
-        facts=_by_facts(catalogue, table, predictions) if len(catalogue.classes) == 2 else None,
+        facts=trivial,
     )
 
 
-def _by_facts(
-    catalogue: Catalogue, table: CatalogueTable, predictions: pd.DataFrame
+def _trivial(
+    run: Run, audit: Audit, catalogue: Catalogue, predictions: pd.DataFrame
 ) -> npt.NDArray[np.float64] | None:
-    """What trivial facts alone say of each predicted image; None where they do not cover all."""
-    said = said_by_facts(table.contents, catalogue.classes, str(catalogue.positive_class))
-    of_images = np.asarray(predictions["sha256"].map(said), dtype=np.float64)
+    """How probable trivial facts alone make the finding, of two classes; None where they do not cover every image."""
+    said = pd.read_parquet(io.BytesIO(run.read(audit.trivial)))
+    scores = read_scores(said, catalogue.classes).get(ALL_FACTS)
+    if scores is None or catalogue.positive_index is None or len(catalogue.classes) != 2:
+        return None
+    by_content = pd.Series(scores[:, catalogue.positive_index], index=said["sha256"].to_numpy())
+    of_images = np.asarray(predictions["sha256"].map(by_content), dtype=np.float64)
     return None if np.isnan(of_images).any() else of_images

@@ -188,21 +188,6 @@ def read_scores(frame: pd.DataFrame, classes: tuple[str, ...]) -> Mapping[str, F
     }
 
 
-def said_by_facts(rows: pd.DataFrame, classes: tuple[str, ...], name: str) -> "pd.Series[float]":
-    """How probable all trivial facts together make a class, by digest; each by a model that saw no image of the fold.
-
-    As if all classes were equally common. Of very many images some are left out; empty where no fact differs.
-    """
-    some = _manageable(rows)
-    kept, features = _present(some, classes), _features(some)
-    if name not in kept or len(kept) < 2 or not features:
-        return pd.Series(dtype=np.float64)
-    labels = np.array([kept.index(label) for label in some["label"]])
-    folds = some["fold"].to_numpy(np.int64)
-    chance = _out_of_fold(np.hstack(list(features.values())), labels, folds, len(kept))
-    return pd.Series(chance[:, kept.index(name)], index=some["sha256"].to_numpy())
-
-
 def _present(rows: pd.DataFrame, classes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in classes if (rows["label"] == name).any())
 

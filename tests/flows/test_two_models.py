@@ -87,10 +87,12 @@ class Went:
         verdict = self.decided(self.run, self.evaluated)
         version = publish(self.run, self.bundle, self.evaluated)
         clinical = clinical_figures(
-            self.run, self.listing, self.catalogue, self.evaluated, one_image_a_patient=False, prevalence=None
+            *(self.run, self.listing, self.catalogue, self.audit, self.evaluated),
+            one_image_a_patient=False,
+            prevalence=None,
         )
         described = describe_bundle(
-            *(self.run, self.listing, self.catalogue, audit_images(self.run, self.catalogue)),
+            *(self.run, self.listing, self.catalogue, self.audit),
             *(self.evaluated, clinical, AboutDataSet()),
         )
         with timed_stages():

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from support.runs.staged_run import StagedRun
 
-from tasks.catalogue import read_catalogue
+from tasks.audit import audit_images
 from tasks.clinical import Clinical, ClinicalFigures, clinical_figures
 from tasks.engine.run import write_lasting
-from tasks.evaluation.shortcuts import said_by_facts
+from tasks.evaluation.shortcuts import ALL_FACTS
 from tasks.ingest import Listing, read_listing
 from tasks.record import FileReference
 
@@ -27,10 +27,12 @@ def _with_keys(staged: StagedRun, keys: list[str]) -> Listing:
 def _clinical(
     staged: StagedRun, listing: Listing, *, declared: bool = False, prevalence: float | None = None
 ) -> Clinical:
+    audit = audit_images(staged.run, staged.catalogue)
     return clinical_figures(
         staged.run,
         listing,
         staged.catalogue,
+        audit,
         staged.evaluated,
         one_image_a_patient=declared,
         prevalence=prevalence,
@@ -82,7 +84,5 @@ def test_the_rule_is_told_at_the_stated_prevalence_with_what_trivial_facts_alone
     own = _clinical(staged_copy, staged_copy.listing).figures.practice
     assert own is not None and (own.prevalence, own.stated, own.restated) == (0.5, False, ())
     assert own.calibration == practice.calibration
-    facts = said_by_facts(
-        read_catalogue(staged_copy.run, staged_copy.catalogue).contents, staged_copy.catalogue.classes, "yes"
-    )
-    assert set(own.net_benefit.others) == ({"trivial facts"} if len(facts) else set())
+    facts = [fact.fact for fact in audit_images(staged_copy.run, staged_copy.catalogue).findings.shortcuts]
+    assert set(own.net_benefit.others) == ({"trivial facts"} if ALL_FACTS in facts else set())

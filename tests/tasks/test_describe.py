@@ -16,10 +16,10 @@ from tasks.promote import publish
 
 def _described(staged: StagedRun, about: AboutDataSet) -> Described:
     run, listing, catalogue, evaluated = staged.run, staged.listing, staged.catalogue, staged.evaluated
-    clinical = clinical_figures(
-        run, listing, catalogue, evaluated, one_image_a_patient=False, prevalence=0.02
-    )
     audit = audit_images(run, catalogue)
+    clinical = clinical_figures(
+        run, listing, catalogue, audit, evaluated, one_image_a_patient=False, prevalence=0.02
+    )
     return describe_bundle(run, listing, catalogue, audit, evaluated, clinical, about)
 
 

@@ -21,6 +21,7 @@ def told(staged: StagedRun, min_recall: float) -> tuple[ModelEvent, ...]:
         staged.run,
         staged.listing,
         staged.catalogue,
+        staged.audit,
         staged.evaluated,
         one_image_a_patient=False,
         prevalence=None,
