@@ -26,7 +26,7 @@ def _space(file: Path) -> "SearchSpace":
 
 
 def _about(file: Path) -> "AboutDataSet":
-    from flows.about_file import read_about
+    from tasks.models.about_file import read_about
 
     return read_about(file)
 

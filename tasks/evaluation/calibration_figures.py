@@ -173,8 +173,8 @@ def _curve(truth: Floats, chance: Floats, index: Ints) -> tuple[CurvePoint, ...]
     if found is None:
         return ()
     covariance = _covariance(truth, design, found, 0.0, index)
-    ends = np.quantile(chance, [0.025, 0.975])
-    shown = np.linspace(*ends, _CURVE_POINTS)
+    first, last = np.quantile(chance, [0.025, 0.975])
+    shown = np.linspace(first, last, _CURVE_POINTS)
     at = _spline(logit(shown), knots)
     middle = at @ found
     half = _quantile(index) * np.sqrt(np.einsum("ij,jk,ik->i", at, covariance, at))

@@ -94,10 +94,9 @@ def _practice(practice: InPractice, n: int) -> list[str]:
 
 
 def _flow(flow: ImageFlow) -> list[str]:
-    patients = lambda number: "unknown" if number is None else str(number)  # noqa: E731
-    rows = [("found in the store", str(flow.images), patients(flow.patients))]
+    rows = [("found in the store", str(flow.images), _known(flow.patients))]
     rows += [
-        (f"{'' if step.kept else 'left out: '}{step.what}", str(step.images), patients(step.patients))
+        (f"{'' if step.kept else 'left out: '}{step.what}", str(step.images), _known(step.patients))
         for step in flow.steps
     ]
     return _table(("images", "files", "patients"), rows)
@@ -153,3 +152,7 @@ def _plain(text: str) -> str:
     for sign in "|`*_[]":
         escaped = escaped.replace(sign, f"\\{sign}")
     return escaped
+
+
+def _known(number: int | None) -> str:
+    return "unknown" if number is None else str(number)

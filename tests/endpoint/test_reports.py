@@ -59,7 +59,10 @@ def test_a_person_opens_the_link_types_the_key_and_reads(browser: Any, shared: L
     page = browser.new_page(viewport={"width": 390, "height": 844})
     host = f"http://127.0.0.1:{shared.client.port}"
     elsewhere: list[str] = []
-    page.on("response", lambda found: found.url.startswith((host, "about:")) or elsewhere.append(found.url))
+    page.on(
+        "response",
+        lambda found: elsewhere.extend(() if found.url.startswith((host, "about:")) else {found.url}),
+    )
     page.goto(f"{host}/report?name=slices&version=v1")
     page.fill("#key", "not-the-key-0123456789")
     page.click("#key-form button")

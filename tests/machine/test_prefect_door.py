@@ -201,10 +201,14 @@ def pages(server: Server, browser: Any) -> Iterator[Any]:
     address = f"http://127.0.0.1:{server.machine.settings.ports.prefect}"
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     elsewhere: list[str] = []
-    page.on("response", lambda found: None if _is_own(found.url, address) else elsewhere.append(found.url))
+    page.on(
+        "response", lambda found: elsewhere.extend({found.url} if not _is_own(found.url, address) else ())
+    )
     page.on(
         "requestfailed",
-        lambda asked: _is_barred(asked) or _is_own(asked.url, address) or elsewhere.append(asked.url),
+        lambda asked: elsewhere.extend(
+            () if _is_barred(asked) or _is_own(asked.url, address) else {asked.url}
+        ),
     )
     page.goto(address)
     page.wait_for_selector("input[type=password]")

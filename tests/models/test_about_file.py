@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.about_file import read_about
 from tasks.errors import ConfigError
 from tasks.models.about import AboutDataSet
+from tasks.models.about_file import read_about
 
 
 def test_a_file_says_what_the_data_set_is_about(tmp_path: Path) -> None:
