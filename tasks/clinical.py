@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tasks.audit import Audit
 from tasks.catalogue import Catalogue, read_catalogue
+from tasks.data.labels import SUBGROUP
 from tasks.engine.run import Run
 from tasks.engine.stage import stage
 from tasks.evaluate import EvaluatedBundle, read_predictions
@@ -22,6 +23,7 @@ from tasks.evaluation.patients import (
 )
 from tasks.evaluation.practice import InPractice, in_practice
 from tasks.evaluation.shortcuts import ALL_FACTS, read_scores
+from tasks.evaluation.subgroups import Subgroups, subgroups
 from tasks.ingest import Listing, read_listing
 from tasks.record import FileReference, Frozen, Record
 
@@ -33,6 +35,9 @@ class ClinicalFigures(Frozen):
     per_patient: Evaluation | None = Field(
         description="Figures of whole patients: one is positive if any image is. None where patients are unknown, have "
         "one image each, or there is no class to be found."
+    )
+    subgroups: tuple[Subgroups, ...] = Field(
+        description="Figures by the columns of the table that were asked for, and by facts of the files."
     )
     practice: InPractice | None = Field(
         description="What the model would do where it is used; None where there is no class to be found."
@@ -59,7 +64,7 @@ class Clinical(Record):
         return f"{known}; where {practice.prevalence:.2%} of images have the finding {right}"
 
 
-@stage("clinical", version=3)
+@stage("clinical", version=4)
 def clinical_figures(
     run: Run,
     listing: Listing,
@@ -71,7 +76,8 @@ def clinical_figures(
     prevalence: float | None,
 ) -> Clinical:
     """Say who is on the images, how whole patients are judged, and what the rule does where the finding is rarer."""
-    keys = read_listing(run, listing).set_index("path")["group"]
+    listed = read_listing(run, listing).set_index("path")
+    keys = listed["group"]
     table = read_catalogue(run, catalogue)
     usable = table.frame[~table.frame["conflict"]]
     facts = patient_facts(
@@ -81,6 +87,7 @@ def clinical_figures(
     figures = ClinicalFigures(
         patients=facts,
         per_patient=_per_patient(catalogue, predictions, predictions["path"].map(keys)),
+        subgroups=_subgroups(catalogue, listed, table.frame, predictions),
         practice=_practice(
             catalogue,
             predictions,
@@ -109,6 +116,34 @@ def _per_patient(
         predictions["group"],
         finding=finding,
         protocol=catalogue.protocol,
+    )
+
+
+def _subgroups(
+    catalogue: Catalogue, listed: pd.DataFrame, frame: pd.DataFrame, predictions: pd.DataFrame
+) -> tuple[Subgroups, ...]:
+    paths, finding = predictions["path"], catalogue.positive_class
+    asked = {
+        name.removeprefix(SUBGROUP): (paths.map(listed[name]), False)
+        for name in listed.columns
+        if name.startswith(SUBGROUP)
+    }
+    facts = frame.set_index("path")
+    read_off = {
+        "file format": facts["format"],
+        "grey or colour": facts["mode"],
+        "longer side, pixels": facts[["width", "height"]].max(axis=1).astype(str),
+        "mean brightness, 0 to 255": facts["mean_intensity"].round().astype(int).astype(str),
+    }
+    of_images = {name: (paths.map(values), True) for name, values in read_off.items()}
+    return subgroups(
+        {**asked, **of_images},
+        (predictions["label"] == predictions["predicted"]).to_numpy(np.bool_)
+        if finding is None
+        else ((predictions["label"] == finding) == (predictions["predicted"] == finding)).to_numpy(np.bool_),
+        predictions["group"],
+        positive=None if finding is None else (predictions["label"] == finding).to_numpy(np.bool_),
+        scores=None if finding is None else predictions[f"probability_{finding}"].to_numpy(np.float64),
     )
 
 

@@ -150,7 +150,7 @@ def _compared(
     facts: BundleManifest,
     champion: str,
 ) -> Comparison:
-    """The champion by the rules that were chosen without an image's fold, as the challenger.
+    """The champion by the rules that were read off images outside its fold, as the challenger.
 
     Images of a fold for which it has none (it was judged on fewer folds) may have chosen its threshold: left out.
     """

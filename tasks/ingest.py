@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 from pydantic import Field
 
-from tasks.data.labels import GIVEN, IN_BOTH, LISTING_COLUMNS, UNLABELLED_BECAUSE, LabelledBlob, label_blobs
+from tasks.data.labels import (
+    GIVEN,
+    IN_BOTH,
+    LISTING_COLUMNS,
+    SUBGROUP,
+    UNLABELLED_BECAUSE,
+    LabelledBlob,
+    label_blobs,
+)
 from tasks.data.settings import ImagesSource
 from tasks.data.spelling import counted, join_spellings
 from tasks.engine.run import Run, block_options, write_lasting
@@ -33,7 +41,9 @@ class Listing(Record):
         default=None, description="What people decided of the labels, if they decided anything."
     )
     table: FileReference = Field(
-        description="Parquet: " + ", ".join([*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE])
+        description="Parquet: "
+        + ", ".join([*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE])
+        + f", and the columns that were asked for, as {SUBGROUP}..."
     )
 
 
@@ -77,9 +87,11 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
         if label is None and image.is_too_large:
             continue  # nobody could be asked about it
         counts, given = (None if one is None else spellings.names[one] for one in (label, row.label))
-        rest = (counts, row.group, row.split, row.in_both, given, why_none)
+        subgroups = row.subgroups or (None,) * len(source.labels.subgroup_columns)
+        rest = (counts, row.group, row.split, row.in_both, given, why_none, *subgroups)
         rows.append((image.path, image.sha256, image.size_bytes, *rest))
     columns = [*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE]
+    columns += [f"{SUBGROUP}{name}" for name in source.labels.subgroup_columns]
     frame = pd.DataFrame(rows, columns=columns).sort_values("path", ignore_index=True)
     path = LISTING.path(name=run.name, digest=_listing_name(frame))
     table = write_lasting(run.open_workspace(), path, frame.to_parquet(index=False))

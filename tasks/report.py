@@ -59,7 +59,7 @@ class Report(Record):
         return f"{self.suspect_images} images with a doubtful label; report at {self.uri}"
 
 
-@stage("report", version=4)
+@stage("report", version=5)
 def write_report(
     run: Run,
     listing: Listing,
@@ -91,6 +91,7 @@ def write_report(
         patients=clinical.figures.patients,
         per_patient=clinical.figures.per_patient,
         practice=clinical.figures.practice,
+        subgroups=clinical.figures.subgroups,
         about=described.about,
         flow=described.flow,
         predictions=rows,

@@ -44,6 +44,7 @@ class ManifestRow:
 
     `in_both` is content that stands in training and test: it counts as test. `sha256` is lower case.
     `label_named` is False where the manifest has no label column, which leaves the label to the folders.
+    `subgroups` are the values of the columns that were asked for, in their order.
     """
 
     path: str
@@ -53,6 +54,7 @@ class ManifestRow:
     in_both: bool = False
     sha256: str | None = None
     label_named: bool = True
+    subgroups: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ class _Table:
                 in_both="+" in split,
                 sha256=_sha256(fields.get("sha256"), where),
                 label_named=label_column is not None,
+                subgroups=self._subgroups(fields, where),
             )
         )
 
@@ -175,6 +178,12 @@ class _Table:
             )
             for row in rows
         ], told
+
+    def _subgroups(self, fields: Mapping[str, Any], where: str) -> tuple[str | None, ...]:
+        named = (
+            named_column(fields, one, "--subgroup-columns", where) for one in self._reading.subgroup_columns
+        )
+        return tuple(None if column is None else _key(fields[column]) for column in named)
 
     def _column(self, fields: Mapping[str, Any], named: str | None, option: str, where: str) -> str | None:
         return None if named is None else named_column(fields, named, option, where)

@@ -18,6 +18,8 @@ GIVEN = "given"
 """And the label that came with the image, whatever people decided later."""
 UNLABELLED_BECAUSE = "unlabelled_because"
 """And why it has no label, where it has none."""
+SUBGROUP = "subgroup "
+"""What the names of further columns begin with, by which figures are to be given; the column's own name follows."""
 
 
 __all__ = ["LabelledBlob", "LabelledFiles", "Split", "label_blobs"]
@@ -59,7 +61,7 @@ class LabelledBlob:
     """A file with what is known of it; `label` None means unlabelled, `split` None that none was given.
 
     `in_both` is content that was given to training and test: it counts as test. `sha256` is what the manifest
-    says the file's bytes have.
+    says the file's bytes have, `subgroups` what it says in the columns that were asked for.
     """
 
     blob: Blob
@@ -68,6 +70,7 @@ class LabelledBlob:
     split: Split | None
     in_both: bool = False
     sha256: str | None = None
+    subgroups: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,11 @@ def label_blobs(
         ManifestMismatch: the manifest cannot be read, or does not fit the store, or leaves the label to folders
             where there are none.
     """
+    if reading.subgroup_columns and manifest is None:
+        raise ManifestMismatch(
+            f"there is no table that could have the columns {', '.join(reading.subgroup_columns)}",
+            cure="name the table with --manifest, or leave --subgroup-columns out",
+        )
     told: list[str] = []
     split_layout = _has_split_folders(blobs)
     if manifest is not None:
@@ -124,7 +132,9 @@ def _from_rows(rows: dict[str, ManifestRow], blobs: Sequence[Blob]) -> list[Labe
         row = rows.get(blob.path)
         if row is not None:
             label = row.label if row.label_named else _folder_label(blob, split_layout)
-            labelled.append(LabelledBlob(blob, label, row.group, row.split, row.in_both, row.sha256))
+            labelled.append(
+                LabelledBlob(blob, label, row.group, row.split, row.in_both, row.sha256, row.subgroups)
+            )
         elif not is_no_image(blob.path):
             labelled.append(LabelledBlob(blob, None, None, None))
     return labelled

@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tasks.copies.settings import NearCopyRule
 from tasks.images.settings import DecodeLimits
@@ -52,10 +52,23 @@ class LabelReading(Frozen):
         description="Texts such as NA that are a class here; programs write them where a value is missing, and images "
         "with them count as unlabelled otherwise.",
     )
+    subgroup_columns: tuple[str, ...] = Field(
+        default=(),
+        max_length=12,
+        description="Columns of the table by which the report gives its figures too, such as site, scanner, sex, age, "
+        "year. They are copied into the workspace; a patient's name or number has no place there.",
+    )
     join_spellings: bool = Field(
         default=True,
         description="Whether labels that differ only in how they are written (Yes, yes, YES; 1, 1.0) are one class.",
     )
+
+    @field_validator("subgroup_columns")
+    @classmethod
+    def _named_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("a column is named twice")
+        return names
 
 
 class ImagesSource(Frozen):

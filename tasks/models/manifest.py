@@ -104,7 +104,7 @@ class FasterPrecision(Frozen):
 
 
 class FoldRule(Frozen):
-    """Temperature and threshold that were chosen without the images of a fold."""
+    """Temperature and threshold that were read off what was predicted of the images outside a fold."""
 
     fold: int = Field(ge=0, description="The fold that may be judged by it.")
     temperature: float = Field(gt=0, description="Logits are divided by it before the softmax.")

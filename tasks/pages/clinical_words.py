@@ -101,6 +101,12 @@ def right_alarms(practice: InPractice) -> str:
     return f"Where {in_100(practice.prevalence)} images have the finding, of 100 alarms {of_100(ppv)} would be right."
 
 
+def chance(p_value: float) -> str:
+    """How often chance alone would do so, and what follows."""
+    often = "less than 1 in 1,000" if p_value < 0.001 else f"about {max(1, round(100 * p_value))} in 100"
+    return f"{often}: {'it does not do equally well' if p_value < 0.05 else 'no difference is shown'}"
+
+
 def ece_by_chance(figures: CalibrationFigures) -> str:
     """What the calibration error must be held against."""
     return f"{number(figures.ece_by_chance)} by chance alone"

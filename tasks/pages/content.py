@@ -18,6 +18,7 @@ from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.patients import PatientFacts
 from tasks.evaluation.practice import InPractice
 from tasks.evaluation.shortcuts import Shortcut
+from tasks.evaluation.subgroups import Subgroups
 from tasks.models.about import AboutDataSet
 from tasks.pages.changes import Change
 from tasks.pages.plots import EpochFigures
@@ -194,6 +195,7 @@ class ReportContent:
     flow: ImageFlow | None = None
     per_patient: Evaluation | None = None
     practice: InPractice | None = None
+    subgroups: Sequence[Subgroups] = ()
     finding: Finding | None = None
     curves: Mapping[str, Sequence[EpochFigures]] = field(default_factory=dict)
     notes: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""What the report says of a search: the leaderboard, and how much its best figure flatters."""
+"""What the report says of a search: the leaderboard, and the honest figure beside its best one."""
 
 import numpy as np
 

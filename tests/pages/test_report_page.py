@@ -28,6 +28,7 @@ from tasks.evaluation.patients import (
 from tasks.evaluation.practice import in_practice
 from tasks.evaluation.settings import GateSettings
 from tasks.evaluation.shortcuts import Shortcut
+from tasks.evaluation.subgroups import subgroups
 from tasks.models.about import AboutDataSet
 from tasks.pages import clinical_words
 from tasks.pages import report_page as page
@@ -147,6 +148,13 @@ def _full(text: str) -> ReportContent:
         seconds={text: 1.0},
         patients=base.patients.model_copy(update={"known": "key", "cautions": (text,)}),
         per_patient=base.evaluation,
+        subgroups=subgroups(
+            {text: (pd.Series([text, "other"] * 60), False)},
+            predictions.labels == predictions.predicted,
+            predictions.groups,
+            positive=predictions.labels == 1,
+            scores=predictions.probabilities[:, 1],
+        ),
         about=AboutDataSet(intended_use=text, contact=text),
         flow=ImageFlow(
             images=9,
@@ -329,6 +337,19 @@ def test_calibration_is_told_in_words_with_what_would_be_right() -> None:
     assert "Not a figure to decide by" in html[html.index('id="figures"') : html.index('id="practice"')]
 
 
+def test_subgroups_say_what_was_asked_and_whether_chance_explains_it() -> None:
+    base = _content(["a", "b", "c"], None)
+    right = base.predictions.labels == base.predictions.predicted
+    site = pd.Series(np.where(right, "near", "far").tolist())
+    content = replace(base, subgroups=subgroups({"site": (site, False)}, right, base.predictions.groups))
+    html = page.render_page(content)
+    section = html[html.index('id="subgroups"') : html.index('id="calibration"')]
+    assert "what the table of labels says" in section and "it does not do equally well" in section
+    own = replace(base, subgroups=subgroups({"grey": (site, True)}, right, base.predictions.groups))
+    assert "nothing is known of sites, scanners, sex or age" in page.render_page(own)
+    assert 'id="subgroups"' not in page.render_page(base)
+
+
 @pytest.mark.parametrize(
     ("verdict_bar", "champion", "expected"),
     [
@@ -401,7 +422,12 @@ def test_the_served_threshold_stands_once_in_the_trade_off() -> None:
     points = page.operating_points(content)
     assert [p.threshold for p in points].count(0.5) == 1
     assert [p.threshold for p in points] == sorted((p.threshold for p in points), reverse=True)
-    assert page.render_page(content).count("(served)") == 1
+    html = page.render_page(content)
+    assert html.count("(served)") == 1
+    row = html[html.index("(served)") :].partition("</tr>")[0]
+    assert " to " not in row and row.count("chosen on these") == 3, (
+        "no interval where the threshold was chosen"
+    )
 
 
 def test_a_full_page_is_made_within_seconds_and_stays_small() -> None:

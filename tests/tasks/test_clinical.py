@@ -86,3 +86,32 @@ def test_the_rule_is_told_at_the_stated_prevalence_with_what_trivial_facts_alone
     assert own.calibration == practice.calibration
     facts = [fact.fact for fact in audit_images(staged_copy.run, staged_copy.catalogue).findings.shortcuts]
     assert set(own.net_benefit.others) == ({"trivial facts"} if ALL_FACTS in facts else set())
+
+
+def test_figures_stand_by_the_columns_that_were_asked_for_and_by_facts_of_the_files(
+    staged_copy: StagedRun,
+) -> None:
+    frame = read_listing(staged_copy.run, staged_copy.listing)
+    sites = ["north" if place % 3 else "south" for place in range(len(frame))]
+    table = write_lasting(
+        staged_copy.run.open_workspace(),
+        "datasets/discs/listings/sites.parquet",
+        frame.assign(**{"subgroup site": sites}).to_parquet(index=False),
+    )
+    found = _clinical(staged_copy, staged_copy.listing.model_copy(update={"table": table})).figures.subgroups
+    by_name = {one.column: one for one in found}
+    site = by_name["site"]
+    assert not site.of_images and all(one.of_images for name, one in by_name.items() if name != "site")
+    assert {row.value: row.n for row in site.values} == {
+        "north": sites.count("north"),
+        "south": sites.count("south"),
+    }
+    predictions = pd.read_parquet(io.BytesIO(staged_copy.run.read(staged_copy.evaluated.predictions)))
+    south = predictions["path"].map(dict(zip(frame["path"], sites, strict=True))) == "south"
+    positive = predictions["label"] == "yes"
+    own = next(row for row in site.values if row.value == "south")
+    assert own.recall is not None and own.specificity is not None
+    assert own.recall.value == pytest.approx((predictions["predicted"] == "yes")[south & positive].mean())
+    assert own.specificity.value == pytest.approx(
+        (predictions["predicted"] == "no")[south & ~positive].mean()
+    )
