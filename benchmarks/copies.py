@@ -2,7 +2,7 @@
 
 Real pictures of that number cannot be had on any machine, so contents are made: slices of the demo's generator are
 drawn, then mixed two by two through random soft masks into as many different pictures as asked for. Copies are planted
-by altering pictures as people do. Hashes and thumbnails are computed from the pictures. Deep features are drawn: each
+by altering pictures as people do. Hashes and small pictures are computed of them. Deep features are drawn: each
 content's from its two slices' real features and from the covariance of all, a copy's at a cosine from its original that
 was measured for its kind of alteration on 50 real brain MR slices (`KINDS`).
 
@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from tasks.copies.alignment import SIDE
 from tasks.copies.content import Content
 from tasks.copies.duplicates import dhash, group_by_pairs
 from tasks.copies.feature_scale import ContentFeatures, FeatureScale
 from tasks.copies.near_copies import CopyIndex, find_copies
+from tasks.copies.registration import DETAIL_SIDE
 from tasks.copies.settings import NearCopyRule
 from tasks.copies.similarity import EXACT_PAIRS, KEPT_OF_MANY, Vectors, similar_pairs
 from tasks.demo.data_set import make_demo
@@ -34,7 +34,7 @@ from tasks.images.decode import decode, prepare
 from tasks.images.reject_reasons import ImageRejected
 from tasks.stores.workspace import Workspace
 
-LARGE = 2 * SIDE
+LARGE = DETAIL_SIDE
 Picture = NDArray[np.uint8]
 Rng = np.random.Generator
 
@@ -137,7 +137,7 @@ class Contents:
         rng = np.random.default_rng(seed)
         copies = n // 20
         originals = n - copies
-        self.thumbnails = np.empty((n, SIDE, SIDE), dtype=np.uint8)
+        self.small = np.empty((n, DETAIL_SIDE, DETAIL_SIDE), dtype=np.uint8)
         self.features = np.empty((n, slices.features.shape[1]), dtype=np.float16)
         self.hashes = np.empty((n, 32), dtype=np.uint8)
         self.planted: list[tuple[int, int, str]] = []
@@ -188,7 +188,7 @@ class Contents:
         return self._unit(cosine * feature + (1 - cosine**2) ** 0.5 * across)
 
     def _put(self, i: int, picture: Image.Image, feature: NDArray[np.float32]) -> None:
-        self.thumbnails[i] = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+        self.small[i] = np.asarray(picture)
         self.hashes[i] = dhash(np.asarray(picture.convert("RGB")))
         self.features[i] = feature
 
@@ -199,10 +199,10 @@ class Contents:
     def known(self) -> ContentFeatures:
         """What is known of the contents when copies are looked for."""
 
-        def thumbnails(sha256s: Sequence[str]) -> Picture:
-            return self.thumbnails[[int(sha256, 16) for sha256 in sha256s]]
+        def pictures(sha256s: Sequence[str]) -> Picture:
+            return self.small[[int(sha256, 16) for sha256 in sha256s]]
 
-        return ContentFeatures(self.sha256s, self.features, thumbnails, "drawn")
+        return ContentFeatures(self.sha256s, self.features, pictures, "drawn")
 
     def contents(self) -> list[Content]:
         """The contents, each of a picture of its own."""
@@ -295,7 +295,9 @@ def find_known(found: CopyIndex, n: int) -> CopyIndex:
         found.pairs[kept],
         found.hash_distance[kept],
         found.cosine[kept],
-        found.alignment[kept],
+        found.agreement[kept],
+        found.limits,
+        n,
     )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image
 
 from tasks.catalogue import Catalogue, build_catalogue
-from tasks.copies.alignment import SIDE, thumbnail
+from tasks.copies.agreement import detail_picture
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.engine.run import Run, open_run
 from tasks.images.settings import Preprocessing
@@ -49,7 +49,7 @@ def make_images(folder: Path, n: int) -> None:
 
 
 def put_features(run: Run, images: Path) -> None:
-    """What the network would have said of each image, drawn; thumbnails are the pictures' own."""
+    """What the network would have said of each image, drawn; the small pictures are its own."""
     from tasks.training.embeddings import SHARD, EmbeddingStore, made_by
     from tasks.training.weights import build
 
@@ -58,11 +58,11 @@ def put_features(run: Run, images: Path) -> None:
     rng, paths = np.random.default_rng(1), sorted(images.rglob("*.png"))
     for start in range(0, len(paths), SHARD):
         data = [path.read_bytes() for path in paths[start : start + SHARD]]
-        pictures = [thumbnail(np.asarray(Image.open(io.BytesIO(one)).convert("RGB"))) for one in data]
+        pictures = [detail_picture(np.asarray(Image.open(io.BytesIO(one)).convert("RGB"))) for one in data]
         features = rng.normal(size=(len(data), network.spec.feature_dim)).astype(np.float16)
         store.put(
             [hashlib.sha256(one).hexdigest() for one in data],
-            {"features": features, "thumbnail": np.stack(pictures).reshape(-1, SIDE, SIDE)},
+            {"features": features, "picture": np.stack(pictures)},
         )
 
 

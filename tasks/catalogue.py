@@ -14,7 +14,7 @@ from pydantic import Field
 
 from tasks.copies.copy_store import CopyStore
 from tasks.copies.feature_scale import ContentFeatures
-from tasks.copies.near_copies import CopyIndex
+from tasks.copies.found_copies import FoundCopies
 from tasks.data.build import BuiltCatalogue, assemble_catalogue, contents_to_compare
 from tasks.data.catalogue_table import CatalogueSummary, CatalogueTable, typed
 from tasks.data.folds import FoldLedger
@@ -53,7 +53,7 @@ class Catalogue(Record):
     table: FileReference = Field(description="catalogue.parquet, one row a usable image.")
     rejects: FileReference = Field(description="rejects.parquet, one row an unusable image with its reason.")
     near_pairs: FileReference = Field(
-        description="near_pairs.parquet, one row a pair of contents that are copies, with how near they are."
+        description="near_pairs.parquet, one row a pair of contents that are copies or may be, with how sure that is."
     )
     summary: CatalogueSummary = Field(description="Counts.")
 
@@ -94,7 +94,7 @@ def ledger_state(run: Run) -> str:
     return hashlib.sha256(content or b"").hexdigest()
 
 
-@stage("catalogue", version=2, state=ledger_state)
+@stage("catalogue", version=3, state=ledger_state)
 def build_catalogue(
     run: Run, listing: Listing, settings: CatalogueSettings, positive_class: str | None
 ) -> Catalogue:
@@ -102,12 +102,12 @@ def build_catalogue(
     built = _built(run, listing, settings)
     table = built.table
     positive_class = _as_written(positive_class, table.classes)
-    check_usable(table, positive_class, settings.max_reject_fraction, settings.max_group_fraction)
+    check_usable(table, positive_class, settings.max_reject_fraction)
     finding = _finding(table, positive_class)
     place = partial(catalogue_path, run.name, table.digest)
     workspace = run.open_workspace()
     rows, rejects = table.to_parquet()
-    summary = table.summary()
+    summary = table.summary(copy_questions=int(built.near_pairs["asked"].sum()))
     write_lasting(workspace, place("summary.json"), summary.model_dump_json(indent=2).encode())
     return Catalogue(
         digest_of_rows=table.digest,
@@ -131,7 +131,7 @@ def read_catalogue(run: Run, record: Catalogue) -> CatalogueTable:
 
 
 def read_near_pairs(run: Run, record: Catalogue) -> pd.DataFrame:
-    """The pairs of contents that count as copies, with NEAR_PAIR_COLUMNS."""
+    """The pairs of contents that count as copies, or are asked about, with NEAR_PAIR_COLUMNS."""
     return typed(pd.read_parquet(io.BytesIO(run.read(record.near_pairs))), NEAR_PAIR_COLUMNS)
 
 
@@ -157,19 +157,20 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
     embedded: dict[frozenset[str], ContentFeatures] = {}
     made: list[BuiltCatalogue] = []
     labels = {file.path: file.label for file in files if file.label is not None}
+    answers = _answers(settings.not_copies, files)
 
     def extended(content: bytes | None) -> bytes:
         ledger = FoldLedger.from_bytes(content, settings.n_folds)
         nodes = contents_to_compare(inspected, ledger)
         gone = frozenset(node.sha256 for node in nodes) - frozenset(inspected.sha256s)
         if not settings.copies.search:
-            found = CopyIndex()
+            found = FoundCopies()
         else:
             if gone not in embedded:
                 embedded[gone] = _features(run, inspected, sorted(gone), read, settings.decode)
-            found = copies.find(nodes, embedded[gone], settings.copies, progress())
+            found = copies.find(nodes, embedded[gone], settings.copies, answers, progress())
         built = assemble_catalogue(inspected, ledger, copies=found, rule=settings.copies)
-        check_usable(built.table, None, settings.max_reject_fraction, settings.max_group_fraction, labels)
+        check_usable(built.table, None, settings.max_reject_fraction, labels=labels)
         made.append(built)
         return built.ledger.to_bytes()
 
@@ -183,6 +184,17 @@ def _files(run: Run, listing: Listing) -> tuple[ImageFile, ...]:
     return tuple(
         ImageFile(path, sha256, size_bytes, _text(label), _text(group), _split(split), why_none)
         for path, sha256, size_bytes, label, group, split, why_none in zip(*columns, strict=True)
+    )
+
+
+def _answers(not_copies: Iterable[str], files: Iterable[ImageFile]) -> frozenset[frozenset[str]]:
+    """The contents of which a person said that they are no copies; a path that is gone says nothing."""
+    content = {file.path: file.sha256 for file in files}
+    pairs = (answer.split(" | ", maxsplit=1) for answer in not_copies)
+    return frozenset(
+        frozenset((content[a], content[b]))
+        for a, b in ((one.strip(), other.strip()) for one, other in pairs)
+        if a in content and b in content
     )
 
 

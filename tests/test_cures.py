@@ -98,9 +98,9 @@ CURES = list(cures())
 
 def test_the_cures_are_found() -> None:
     assert len(CURES) > 150
-    assert any("--no-near-copies" in cure.text for cure in CURES)
-    assert {"--no-near-copies", "--min-alignment", "--port", "--data-sets"} <= options()
-    assert {"copies.min_alignment", "space.learning_rate", "stopped_within_seconds"} <= settings()
+    assert any("--folds" in cure.text for cure in CURES)
+    assert {"--no-near-copies", "--min-agreement", "--port", "--data-sets"} <= options()
+    assert {"copies.min_agreement", "space.learning_rate", "stopped_within_seconds"} <= settings()
 
 
 @pytest.mark.parametrize("cure", CURES, ids=lambda cure: cure.place)

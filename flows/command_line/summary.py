@@ -102,7 +102,16 @@ def show_catalogue(console: Console, run: Run, catalogue: Catalogue) -> None:
     """Counts, and where the table is."""
     table = Table("what", "count", title=f"catalogue of {run.name}", title_justify="left")
     summary = catalogue.summary
-    for name in ("images", "contents", "exact_copies", "pixel_copies", "near_copies", "groups", "conflicts"):
+    counted = (
+        "images",
+        "contents",
+        "exact_copies",
+        "pixel_copies",
+        "near_copies",
+        "copy_questions",
+        "groups",
+    )
+    for name in (*counted, "conflicts"):
         table.add_row(name.replace("_", " "), str(getattr(summary, name)))
     for label, count in summary.images_by_class.items():
         table.add_row(f"images of {label}", str(count))

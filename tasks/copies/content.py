@@ -10,7 +10,7 @@ class Content:
 
     `dhash` is hexadecimal. `keys` are given group keys (a patient, a study), as `hashed_key` makes them.
     `label` is None when the content has no label that can be learnt: a conflict, or content of earlier runs
-    that is gone.
+    that is gone. `side_px` is the shorter side of the picture in pixels, None of one that is gone.
     """
 
     sha256: str
@@ -19,3 +19,4 @@ class Content:
     keys: tuple[str, ...] = ()
     label: str | None = None
     split: Literal["train", "test"] | None = None
+    side_px: int | None = None

@@ -1,11 +1,12 @@
 """What a data set knows of its copies from run to run, so that a retrain compares only what is new."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tasks.copies.content import Content
 from tasks.copies.feature_scale import LEAST_CONTENTS, ContentFeatures, FeatureScale
-from tasks.copies.near_copies import SEARCH_VERSION, CopyIndex, find_copies
+from tasks.copies.found_copies import FoundCopies, copies_among
+from tasks.copies.near_copies import SEARCH_VERSION, CopyIndex
 from tasks.copies.settings import NearCopyRule
 from tasks.errors import WorkspaceError
 from tasks.stores.layout import COPY_PAIRS, FEATURE_SCALE
@@ -24,22 +25,29 @@ class CopyStore:
         contents: Sequence[Content],
         features: ContentFeatures,
         rule: NearCopyRule,
+        not_copies: Collection[frozenset[str]] = (),
         progress: Progress = silent,
-    ) -> CopyIndex:
-        """As `find_copies`; what earlier runs searched by the same rule on the same scale is not searched again.
+    ) -> FoundCopies:
+        """As `copies_among`; what earlier runs searched by the same rule on the same scale is not searched again.
 
         The scale is kept from LEAST_CONTENTS contents on. Of two writers of pairs the last one wins; each writes what
         is true by itself.
         """
         scale, lasting = self._scale(features)
-        if not lasting:
-            return find_copies(contents, rule, features=features, scale=scale, progress=progress)
         digest = _digest(rule.model_dump_json().encode(), scale.to_bytes())
         path = COPY_PAIRS.path(name=self._name, digest=digest)
-        known = self._known(path)
-        found = find_copies(contents, rule, features=features, scale=scale, known=known, progress=progress)
-        if known is None or found.to_bytes() != known.to_bytes():
-            self._workspace.write(path, found.to_bytes())
+        known = self._known(path) if lasting else None
+        found = copies_among(
+            contents,
+            rule,
+            features=features,
+            scale=scale,
+            known=known,
+            not_copies=not_copies,
+            progress=progress,
+        )
+        if lasting and (known is None or found.index.to_bytes() != known.to_bytes()):
+            self._workspace.write(path, found.index.to_bytes())
         return found
 
     def _known(self, path: str) -> CopyIndex | None:

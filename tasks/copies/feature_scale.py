@@ -21,14 +21,14 @@ _ROWS: Final = 512
 class ContentFeatures:
     """What is compared of contents, by digest.
 
-    `values` is float16 or float32 (len(sha256s), d). `thumbnails(sha256s)` gives uint8 (k, SIDE, SIDE) of some of
-    them (see `alignment.thumbnail`). Both may lie in files, from which rows are taken. `version` names the network and
-    the preparation that made them.
+    `values` is float16 or float32 (len(sha256s), d). `pictures(sha256s)` gives uint8 (k, DETAIL_SIDE, DETAIL_SIDE) of
+    some of them (see `agreement.detail_picture`). Both may lie in files, from which rows are taken. `version` names the
+    network and the preparation that made them.
     """
 
     sha256s: tuple[str, ...]
     values: Rows
-    thumbnails: Callable[[Sequence[str]], Rows]
+    pictures: Callable[[Sequence[str]], Rows]
     version: str = ""
 
 

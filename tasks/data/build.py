@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import numpy as np
 import pandas as pd
 
 from tasks.copies.content import Content
-from tasks.copies.near_copies import CopyIndex, find_copies
+from tasks.copies.found_copies import FoundCopies, copies_among
 from tasks.copies.settings import NearCopyRule
 from tasks.data.catalogue_table import CATALOGUE_COLUMNS, REJECT_COLUMNS, CatalogueTable, typed
 from tasks.data.folds import FoldLedger, assign_folds, hashed_keys
@@ -34,23 +33,20 @@ def assemble_catalogue(
     inspected: InspectedImages,
     ledger: FoldLedger,
     *,
-    copies: CopyIndex | None = None,
+    copies: FoundCopies | None = None,
     rule: NearCopyRule | None = None,
 ) -> BuiltCatalogue:
     """Group copies, find conflicts and assign folds.
 
-    `copies` must cover `contents_to_compare`; left out, copies are found by hash alone. Content under two labels, by
-    bytes or by pixels, is a conflict as a whole. Near copies with two labels stay, as `label_disagreements` of the
-    summary.
+    `copies` are those among `contents_to_compare`; left out, they are found by hash alone. Content under two labels, by
+    bytes or by pixels, is a conflict as a whole. Likely copies of two given groups or labels are no group: they are
+    asked about, and not reported on meanwhile.
     """
     rule = rule or NearCopyRule()
     nodes = contents_to_compare(inspected, ledger)
     contents = nodes[: len(inspected.sha256s)]
-    copies = copies or find_copies(nodes, rule)
-    places = {content.sha256: i for i, content in enumerate(nodes)}
-    moved = np.array([places.get(sha256, -1) for sha256 in copies.sha256s], dtype=np.int64)
-    pairs = moved[copies.pairs]
-    assigned = assign_folds(nodes, pairs[(pairs >= 0).all(axis=1)], ledger)
+    copies = copies or copies_among(nodes, rule)
+    assigned = assign_folds(nodes, copies.pairs.joined, ledger, copies.pairs.asked)
     place = {content.sha256: i for i, content in enumerate(contents)}
     columns: dict[str, list[object]] = {name: [] for name in (*_OF_FILE, *_OF_CONTENT, *_FACTS)}
     rejects: list[tuple[str, str, str, str]] = []
@@ -85,7 +81,7 @@ def assemble_catalogue(
     for path, sha256 in table.frame[["path", "sha256"]].itertuples(index=False, name=None):
         first_path.setdefault(sha256, path)
     paths = [first_path[content.sha256] for content in contents]
-    return BuiltCatalogue(table, pair_table(contents, paths, copies, rule), assigned.ledger)
+    return BuiltCatalogue(table, pair_table(contents, paths, copies, assigned.groups, rule), assigned.ledger)
 
 
 def contents_to_compare(inspected: InspectedImages, ledger: FoldLedger) -> list[Content]:
@@ -127,4 +123,5 @@ def _content(
         keys=tuple(sorted(set().union(*(hashed_keys(file.group) for file in files if file.group)))),
         label=next(iter(agreed)) if len(agreed) == 1 else None,
         split="test" if "test" in splits else ("train" if splits else None),
+        side_px=min(found.width, found.height),
     )

@@ -56,7 +56,15 @@ class CatalogueSummary(Frozen):
     label_disagreements: dict[str, list[str]] = Field(
         description="Groups whose near copies have different labels, with those labels; they are kept."
     )
-    straddling: int = Field(description="Contents whose group touches several folds: not reported on.")
+    copy_questions: int = Field(
+        default=0,
+        exclude_if=lambda questions: questions == 0,
+        description="Pairs of likely copies across given groups or labels, or that agree with no group as a whole: a "
+        "person must judge them, and they are not reported on meanwhile.",
+    )
+    straddling: int = Field(
+        description="Contents whose group touches several folds, or that may be copies of others: not reported on."
+    )
     split_overlaps: int = Field(description="Groups with images in both the given training and test split.")
     multi_frame: int = Field(description="Files of several frames or pages, of which the first is used.")
     unlabelled: int = Field(description="Files without a label, kept apart.")
@@ -109,8 +117,8 @@ class CatalogueTable:
         """Groups of copies, and of one patient's images where a key was given."""
         return int(self.frame["group"].nunique())
 
-    def summary(self) -> CatalogueSummary:
-        """Count what there is."""
+    def summary(self, copy_questions: int = 0) -> CatalogueSummary:
+        """Count what there is; how many questions copies leave is said by their pairs."""
         frame, by_content = self.frame, self.frame.drop_duplicates("sha256")
         pictures = by_content["pixel_sha256"].nunique()
         reasons = self.rejects["reason"].value_counts().sort_index().to_dict()
@@ -130,6 +138,7 @@ class CatalogueTable:
             label_disagreements={
                 str(group): found["label"].tolist() for group, found in labels.groupby("group")
             },
+            copy_questions=copy_questions,
             straddling=int((by_content["straddles"] != "").sum()),
             split_overlaps=int((splits > 1).sum()),
             multi_frame=int(frame["multi_frame"].sum()),

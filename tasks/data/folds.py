@@ -115,8 +115,8 @@ class FoldAssignment:
     """Group and fold of each content, in the order given, and the ledger to keep.
 
     `folds` is int64 (n,). `straddles[i]` holds the folds that content i's group touches when it touches
-    several, else nothing: such content may be learnt from only by who holds out none of these folds, and is
-    never reported on.
+    several, or the folds of it and its likely copies, be it one, else nothing: such content may be learnt from
+    only by who holds out none of these folds, and is never reported on.
     """
 
     groups: tuple[str, ...]
@@ -139,13 +139,17 @@ def hashed_key(key: str) -> str:
 
 
 def assign_folds(
-    contents: Sequence[Content], near_pairs: NDArray[np.int64], ledger: FoldLedger
+    contents: Sequence[Content],
+    near_pairs: NDArray[np.int64],
+    ledger: FoldLedger,
+    asked: NDArray[np.int64] | None = None,
 ) -> FoldAssignment:
     """Join contents into groups, and give each group a fold.
 
     `contents` are distinct; include `ledger.absent(...)` so that copies of what is gone are found.
     `near_pairs` is int64 (m, 2) of indices into `contents`. Joined are: near pairs, equal pixels, equal
-    keys, and what the ledger joined before.
+    keys, and what the ledger joined before. `asked` int64 (k, 2) are likely copies that a person must judge: they are
+    not joined, but both sides, with the copies of each, straddle the folds of both.
 
     - Content in the ledger keeps its fold. New content of a group that is in the ledger takes the group's
       fold; when the group touches several folds, all of it straddles them.
@@ -184,6 +188,8 @@ def assign_folds(
         balance.add(labels, fold)
         folds[members] = fold
     group_names = tuple(names[i] for i in range(len(contents)))
+    for i, others in _folds_of_likely_copies(contents, near_pairs, asked, group_names, folds).items():
+        straddles[i] = tuple(sorted({*straddles[i], *others}))
     return FoldAssignment(
         group_names,
         folds,
@@ -235,6 +241,27 @@ def _joined_groups(
     for i in sorted(range(len(contents)), key=lambda i: contents[i].sha256):
         members.setdefault(int(components[i]), []).append(i)
     return list(members.values())
+
+
+def _folds_of_likely_copies(
+    contents: Sequence[Content],
+    near_pairs: NDArray[np.int64],
+    asked: NDArray[np.int64] | None,
+    groups: Sequence[str],
+    folds: NDArray[np.int64],
+) -> dict[int, set[int]]:
+    """The folds that each content in question touches with its own copies and with its likely ones."""
+    if asked is None or not len(asked):
+        return {}
+    by_pixels = pairs_by_key([(content.pixel_sha256,) for content in contents])
+    picture = group_by_pairs(len(contents), near_pairs, by_pixels)
+    touched: dict[int, set[int]] = {}
+    for one, other in asked.tolist():
+        if groups[one] != groups[other]:
+            rows = np.flatnonzero((picture == picture[one]) | (picture == picture[other])).tolist()
+            for row in rows:
+                touched.setdefault(row, set()).update(folds[rows].tolist())
+    return touched
 
 
 def _settled_fold(content: Content, touched: set[int], ledger: FoldLedger) -> int:

@@ -1,4 +1,4 @@
-"""Pairs of copies as a table, for people: which files, by what evidence, and how near."""
+"""Pairs of copies as a table, for people: which files, by what evidence, and how sure; and pairs to ask about."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,7 +8,8 @@ import pandas as pd
 
 from tasks.copies.content import Content
 from tasks.copies.duplicates import hash_distances, pairs_by_key
-from tasks.copies.near_copies import CopyIndex, hashes_of
+from tasks.copies.found_copies import FoundCopies
+from tasks.copies.near_copies import hashes_of
 from tasks.copies.settings import NearCopyRule
 from tasks.data.catalogue_table import typed
 
@@ -20,24 +21,42 @@ NEAR_PAIR_COLUMNS: Final = {
     "by": "str",
     "hash_distance": "Int64",
     "cosine": "Float64",
-    "alignment": "Float64",
+    "agreement": "Float64",
+    "asked": "bool",
 }
-"""Two different contents that count as copies, `sha256_a` the smaller digest. `by` is the first that holds of
-"pixels" (equal pixels), "hash" (found by it), "features" (found by them) and "key" (a given group). `hash_distance`
-is in bits of 256; `cosine` of standardised deep features and `alignment` (see `tasks.copies.alignment`) are at most 1,
-missing where unknown."""
+"""Two different contents that count as copies, `sha256_a` the smaller digest, or of which a person is `asked` whether
+they do. `by` is the first that holds of "pixels" (equal pixels), "hash" (found by it), "features" (found by them) and
+"key" (a given group). `hash_distance` is in bits of 256; `cosine` of standardised deep features and `agreement` (see
+`tasks.copies.agreement`) are at most 1, missing where unknown."""
 
 
 def pair_table(
-    contents: Sequence[Content], paths: Sequence[str], copies: CopyIndex, rule: NearCopyRule
+    contents: Sequence[Content],
+    paths: Sequence[str],
+    copies: FoundCopies,
+    groups: Sequence[str],
+    rule: NearCopyRule,
 ) -> pd.DataFrame:
-    """Pairs of copies, and of equal pixels or an equal key, with NEAR_PAIR_COLUMNS; `paths[i]` is of content i."""
-    found = np.sort(copies.places_among(contents)[copies.pairs], axis=1)
-    present = np.flatnonzero((found >= 0).all(axis=1))
-    row = {pair: i for i, pair in zip(present.tolist(), map(tuple, found[present].tolist()), strict=True)}
+    """Pairs of copies, of equal pixels or an equal key, and pairs to ask about, with NEAR_PAIR_COLUMNS.
+
+    `paths[i]` and `groups[i]` are of content i.
+    """
+    index = copies.index
+    found = np.sort(index.places_among(contents)[index.pairs], axis=1)
+    asked = {
+        (a, b)
+        for a, b in np.sort(copies.pairs.asked, axis=1).tolist()
+        if b < len(contents) and groups[a] != groups[b]
+    }
+    row = {
+        (a, b): i
+        for i, ((a, b), evident) in enumerate(zip(found.tolist(), index.evident.tolist(), strict=True))
+        if a >= 0 and evident and (groups[a] == groups[b] or (a, b) in asked)
+    }
     by_pixels = pairs_by_key([(content.pixel_sha256,) for content in contents])
     by_key = pairs_by_key([content.keys for content in contents])
-    every = np.unique(np.sort(np.concatenate([by_pixels, found[present], by_key]), axis=1), axis=0)
+    present = np.array(sorted({*row, *asked}), dtype=np.int64).reshape(-1, 2)
+    every = np.unique(np.sort(np.concatenate([by_pixels, present, by_key]), axis=1), axis=0)
     distances = hash_distances(hashes_of(contents), every)
     records = []
     for (a, b), distance in zip(every.tolist(), distances.tolist(), strict=True):
@@ -45,7 +64,7 @@ def pair_table(
         one, other = contents[a], contents[b]
         if one.pixel_sha256 == other.pixel_sha256:
             by = "pixels"
-        elif i is None:
+        elif i is None and (a, b) not in asked:
             by = "key"
         else:
             by = "hash" if distance <= rule.max_hash_distance else "features"
@@ -57,8 +76,9 @@ def pair_table(
                 paths[b],
                 by,
                 distance,
-                None if i is None else _known(copies.cosine[i]),
-                None if i is None else _known(copies.alignment[i]),
+                None if i is None else _known(index.cosine[i]),
+                None if i is None else _known(index.agreement[i]),
+                (a, b) in asked,
             )
         )
     return typed(pd.DataFrame(records, columns=list(NEAR_PAIR_COLUMNS)), NEAR_PAIR_COLUMNS)

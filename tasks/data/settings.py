@@ -1,6 +1,6 @@
 """Where images and labels are, and how they are checked and kept apart."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -9,15 +9,14 @@ from tasks.images.settings import DecodeLimits
 from tasks.record import Frozen
 from tasks.stores.urls import StoreUrl
 
+CopyAnswer = Annotated[str, Field(pattern=r"^\s*\S.* \| .*\S\s*$")]
+"""Two paths that show different things: `path | other path`."""
+
 Protocol = Literal["cross_validation", "holdout", "given_split"]
 """How images are kept apart for evaluation."""
 
 
 CROSS_VALIDATION_BELOW = 2_000
-
-
-ABSURD_GROUP: Final = 200
-"""Contents up to which a group of copies may be any share of a data set."""
 
 
 LEAST_FOLDS: Final = 3
@@ -99,13 +98,6 @@ class CatalogueSettings(Frozen):
     max_reject_fraction: float = Field(
         default=0.1, ge=0, le=1, description="Unusable images above this share stop the run."
     )
-    max_group_fraction: float = Field(
-        default=0.05,
-        gt=0,
-        le=1,
-        description=f"A group of copies above this share of the images, and above {ABSURD_GROUP}, stops the run: "
-        "the rule joins what only looks alike.",
-    )
     n_folds: int = Field(
         default=5, ge=LEAST_FOLDS, le=20, description="Folds of the ledger, fixed at the first run."
     )
@@ -116,3 +108,7 @@ class CatalogueSettings(Frozen):
     )
     decode: DecodeLimits = Field(default=DecodeLimits(), description="What counts as a usable image.")
     copies: NearCopyRule = Field(default=NearCopyRule(), description="What counts as a near copy.")
+    not_copies: tuple[CopyAnswer, ...] = Field(
+        default=(),
+        description="Pairs of images that a person found to be no copies of one another, each as 'path | other path'.",
+    )

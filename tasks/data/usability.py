@@ -6,7 +6,7 @@ from typing import Final
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.contradictions import contradicting_classes, lost_to_contradictions
 from tasks.data.labels import is_no_image
-from tasks.data.settings import ABSURD_GROUP, LEAST_FOLDS
+from tasks.data.settings import LEAST_FOLDS
 from tasks.errors import ConfigError, DataSetUnusable, TooManyRejects
 from tasks.images.reject_reasons import RejectReason
 
@@ -17,7 +17,6 @@ def check_usable(
     table: CatalogueTable,
     positive_class: str | None,
     max_reject_fraction: float,
-    max_group_fraction: float = 1.0,
     labels: Mapping[str, str] | None = None,
 ) -> None:
     """Stop when the images or labels do not allow what is asked.
@@ -28,15 +27,13 @@ def check_usable(
 
     Raises:
         TooManyRejects: with a table of reasons.
-        DataSetUnusable: no image, one class, a class of which nothing is left, a class that is missing from a fold or
-            from a side of a given split, or a group of copies that holds more than `max_group_fraction` of the
-            contents.
+        DataSetUnusable: no image, one class, a class of which nothing is left, or a class that is missing from a
+            fold or from a side of a given split.
         ConfigError: `positive_class` is no class of the data.
     """
     _check_lost_classes(table, labels or {})
     _check_rejects(table, max_reject_fraction)
     _check_contradictions(table)
-    _check_groups(table, max_group_fraction)
     classes = table.classes
     if len(classes) < 2:
         found = f"one class, {classes[0]!r}" if classes else "no usable labelled image"
@@ -179,22 +176,6 @@ def _few_groups(table: CatalogueTable, label: str, groups: int, part: str, *, gi
     return (
         f"class {label!r} has {len(rows)} images{part} in {number} (images of one patient, or copies of one another, "
         "are one group)"
-    )
-
-
-def _check_groups(table: CatalogueTable, max_group_fraction: float) -> None:
-    sizes = table.frame.drop_duplicates("sha256")["group"].value_counts()
-    if sizes.empty or sizes.iloc[0] <= max(ABSURD_GROUP, max_group_fraction * sizes.sum()):
-        return
-    first = table.frame[table.frame["group"] == sizes.index[0]]["path"].iloc[:3]
-    raise DataSetUnusable(
-        f"one group of copies holds {sizes.iloc[0]} of {sizes.sum()} contents, {', '.join(first)} among them "
-        f"(max_group_fraction={max_group_fraction}): either nearly all images show the same, or the rule joins what "
-        "only looks alike",
-        cure="look at near_pairs of a smaller part of the data; make the rule stricter (copies.min_alignment up, "
-        "copies.max_hash_distance down; --min-alignment, --max-hash-distance) or switch the search for near copies "
-        "off (copies.search; --no-near-copies), or raise max_group_fraction when they are copies indeed or "
-        "share a group",
     )
 
 

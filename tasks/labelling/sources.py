@@ -44,12 +44,10 @@ def copies_found(near_pairs: bytes | None) -> list[frozenset[str]]:
     """The pairs of contents that a catalogue found to be copies, by what they show; none where there is none."""
     if near_pairs is None:
         return []
-    frame = pd.read_parquet(io.BytesIO(near_pairs), columns=["sha256_a", "sha256_b", "by"])
-    return [
-        frozenset((str(one), str(other)))
-        for one, other, found_by in frame.itertuples(index=False)
-        if found_by != "key"
-    ]
+    frame = pd.read_parquet(io.BytesIO(near_pairs))
+    found = frame[(frame["by"] != "key") & ~frame.get("asked", pd.Series(False, frame.index))]
+    pairs = found[["sha256_a", "sha256_b"]].itertuples(index=False, name=None)
+    return [frozenset((str(one), str(other))) for one, other in pairs]
 
 
 def logged_images(workspace: Workspace, name: str) -> list[LoggedImage]:

@@ -19,11 +19,11 @@ def copy_chains(pairs: pd.DataFrame) -> list[Chain]:
     """Groups of copies, the least alike first, since those are the doubtful ones.
 
     `pairs` has sha256_a, sha256_b, path_a, path_b, by ("pixels", "hash", "features" or "key"), hash_distance (bits of
-    256) and alignment (at most 1, missing where unknown). Of the pairs that join a group, as few as needed are kept,
-    the nearest ones (a maximum spanning tree); the weakest of these stands first. Pairs joined by a given key alone
-    are no copies and are left out.
+    256), agreement (at most 1, missing where unknown) and asked. Of the pairs that join a group, as few as needed are
+    kept, the surest ones (a maximum spanning tree); the weakest of these stands first. Pairs joined by a given key
+    alone are no copies and are left out, and so are those that are asked about.
     """
-    copies = pairs[pairs["by"] != "key"]
+    copies = pairs[(pairs["by"] != "key") & ~pairs["asked"]]
     words = {
         frozenset((row.sha256_a, row.sha256_b)): (row.path_a, row.path_b, row.sha256_a, _reason(row))
         for row in copies.itertuples(index=False)
@@ -91,17 +91,17 @@ def _outwards(tree: list[_Link]) -> list[tuple[_Link, str]]:
 
 
 def _nearness(row: tuple[object, ...]) -> float:
-    """Above 1 for equal pixels, else how well they fit, or where that is unknown the share of equal bits."""
+    """Above 1 for equal pixels, else how surely they agree; below 0 where only hashes say so."""
     facts = row._asdict()  # type: ignore[attr-defined]
     if facts["by"] == "pixels":
         return 1.5
-    return 1 - facts["hash_distance"] / 256 if pd.isna(facts["alignment"]) else float(facts["alignment"])
+    return -facts["hash_distance"] / 256 if pd.isna(facts["agreement"]) else float(facts["agreement"])
 
 
 def _reason(row: tuple[object, ...]) -> str:
     facts = row._asdict()  # type: ignore[attr-defined]
     if facts["by"] == "pixels":
         return "the same pixels as {}"
-    if pd.isna(facts["alignment"]):
+    if pd.isna(facts["agreement"]):
         return f"like {{}}: {facts['hash_distance']} of 256 bits of their perceptual hashes differ"
-    return f"like {{}}: laid over it, the fine structure agrees ({facts['alignment']:.2f} of 1)"
+    return f"like {{}}: laid over it, block by block, at least {100 * facts['agreement']:.0f} % of the detail agrees"

@@ -1,4 +1,4 @@
-"""Features of images by a pretrained backbone, and thumbnails, kept by digest so that only new images are computed.
+"""Features of images by a pretrained backbone, and small pictures, kept by digest so that only new images are computed.
 
 They find near copies, so they must not depend on the batch, the run, the number of processors or their fast formats:
 float32, in batches of one fixed size, each on one thread, of pixels that are squashed to the backbone's size and not
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from tasks.copies.alignment import SIDE, thumbnail
+from tasks.copies.agreement import detail_picture
 from tasks.copies.feature_scale import ContentFeatures
+from tasks.copies.registration import DETAIL_SIDE
 from tasks.errors import WorkspaceError
 from tasks.images.decode import decoded, prepare
 from tasks.images.settings import DecodeLimits, Preprocessing
@@ -41,7 +42,7 @@ DECODE_THREADS: Final = 4
 SHARD: Final = 1024
 """Images in a file of the store; a killed run loses no finished file."""
 
-FORMAT: Final = "2"
+FORMAT: Final = "3"
 """Changes when embeddings of the same image and backbone would."""
 
 
@@ -99,24 +100,24 @@ def embed(
     for start in range(0, len(missing), SHARD):
         part = missing[start : start + SHARD]
         features = np.empty((len(part), network.spec.feature_dim), np.float16)
-        thumbnails = np.empty((len(part), SIDE, SIDE), np.uint8)
+        pictures = np.empty((len(part), DETAIL_SIDE, DETAIL_SIDE), np.uint8)
         batches = (images.take(part[first : first + BATCH]) for first in range(0, len(part), BATCH))
         done = 0
         for found, small in _computed(folded, batches):
-            features[done : done + len(found)], thumbnails[done : done + len(found)] = found, small
+            features[done : done + len(found)], pictures[done : done + len(found)] = found, small
             done += len(found)
             progress(start + done, len(missing), "images embedded")
-        store.put(part, {"features": features, "thumbnail": thumbnails})
+        store.put(part, {"features": features, "picture": pictures})
         values[np.array([place[sha256] for sha256 in part])] = features
     held[[place[sha256] for sha256 in missing]] = True
     names = tuple(sha256 for sha256 in wanted if held[place[sha256]])
     return ContentFeatures(
-        names, values if held.all() else values.only(np.flatnonzero(held)), store.thumbnails, store.version
+        names, values if held.all() else values.only(np.flatnonzero(held)), store.pictures, store.version
     )
 
 
 Computed = tuple[NDArray[np.float32], NDArray[np.uint8]]
-"""Features (n, D) and thumbnails (n, SIDE, SIDE) of a batch."""
+"""Features (n, D) and small pictures (n, DETAIL_SIDE, DETAIL_SIDE) of a batch."""
 
 
 def _computed(network: Network, batches: Iterator[NDArray[np.uint8]]) -> Iterator[Computed]:
@@ -127,7 +128,7 @@ def _computed(network: Network, batches: Iterator[NDArray[np.uint8]]) -> Iterato
 
     def computed(pixels: NDArray[np.uint8]) -> Computed:
         torch.set_num_threads(1)  # OpenMP keeps this for each thread
-        return _features(network, pixels), np.stack([thumbnail(picture) for picture in pixels])
+        return _features(network, pixels), np.stack([detail_picture(picture) for picture in pixels])
 
     threads = torch.get_num_threads()
     try:
@@ -149,7 +150,7 @@ def _features(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float32
 
 
 class EmbeddingStore:
-    """Parquet files of digests, features and thumbnails, by all that made them; a damaged one is removed."""
+    """Parquet files of digests, features and small pictures, by all that made them; a damaged one is removed."""
 
     def __init__(self, workspace: Workspace, made: str) -> None:
         self.version = hashlib.sha256(made.encode()).hexdigest()[:32]
@@ -178,14 +179,14 @@ class EmbeddingStore:
             held[places[known]] = True
         return held
 
-    def thumbnails(self, sha256s: Sequence[str]) -> RowFile:
-        """Uint8 (n, SIDE, SIDE), in the order asked for.
+    def pictures(self, sha256s: Sequence[str]) -> RowFile:
+        """Uint8 (n, DETAIL_SIDE, DETAIL_SIDE), in the order asked for.
 
         Raises:
             WorkspaceError: a file of the store was lost meanwhile.
         """
-        found = RowFile((len(sha256s), SIDE, SIDE), np.uint8)
-        held = self.fill("thumbnail", {sha256: i for i, sha256 in enumerate(sha256s)}, found)
+        found = RowFile((len(sha256s), DETAIL_SIDE, DETAIL_SIDE), np.uint8)
+        held = self.fill("picture", {sha256: i for i, sha256 in enumerate(sha256s)}, found)
         if not held.all():
             raise WorkspaceError(
                 f"{self._workspace.uri(self._folder)} lost {int((~held).sum())} images while it was read",

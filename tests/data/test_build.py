@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.samples.small_catalogues import Split, Store, encoded, row, slice_like, varied_store
 
-from tasks.copies.near_copies import find_copies
+from tasks.copies.found_copies import FoundCopies, copies_among
+from tasks.copies.grouping import JoinedCopies
 from tasks.copies.settings import NearCopyRule
 from tasks.data.build import assemble_catalogue, contents_to_compare
 from tasks.data.catalogue_table import CATALOGUE_COLUMNS, CatalogueTable
@@ -97,14 +98,37 @@ def test_the_same_content_under_two_labels_is_a_conflict(other: dict[str, Any]) 
     assert not set(conflicts["sha256"]) & set(table.contents["sha256"])
 
 
-def test_near_copies_with_two_labels_are_kept_and_reported() -> None:
+@pytest.mark.parametrize("patient", [None, "patient 1"])
+def test_a_likely_copy_across_labels_or_patients_is_asked_about_and_not_reported_on(
+    patient: str | None,
+) -> None:
     store = varied_store()
-    store.add("no/disagrees.jpg", encoded(slice_like(7), "JPEG", quality=80), "no")
-    table = store.table()
-    group = row(table, "no/disagrees.jpg")["group"]
-    assert group == row(table, "yes/Bild 7 ä.PNG")["group"]
-    assert table.summary().label_disagreements == {group: ["no", "yes"]}
-    assert not table.frame["conflict"].any()
+    label = "no" if patient is None else "yes"
+    store.add(f"{label}/b.jpg", encoded(slice_like(77), "JPEG", quality=80), label, group="patient 2")
+    other = store.add("yes/a.png", encoded(slice_like(77)), "yes", group=patient)
+    built = assemble_catalogue(store.inspected(), FoldLedger(3))
+    one, likely = row(built.table, f"{label}/b.jpg"), row(built.table, other.path)
+    assert one["group"] != likely["group"]
+    folds = ",".join(str(fold) for fold in sorted({one["fold"], likely["fold"]}))
+    assert one["straddles"] == likely["straddles"] == folds
+    asked = built.near_pairs[built.near_pairs["asked"]]
+    assert [set(pair) for pair in asked[["path_a", "path_b"]].values.tolist()] == [
+        {one["path"], likely["path"]}
+    ]
+    assert built.table.summary().straddling == 2
+    assert not built.table.frame["conflict"].any()
+    assert sum(sum(fold.values()) for fold in built.table.groups_by_fold()) == built.table.groups - 2
+
+
+def test_what_a_given_group_joins_is_not_asked_about() -> None:
+    store = varied_store()
+    store.add("no/b.jpg", encoded(slice_like(77), "JPEG", quality=80), "no", group="patient 1")
+    store.add("yes/a.png", encoded(slice_like(77)), "yes", group="patient 1")
+    built = assemble_catalogue(store.inspected(), FoldLedger(3))
+    assert not built.near_pairs["asked"].any()
+    assert row(built.table, "no/b.jpg")["straddles"] == ""
+    group = row(built.table, "no/b.jpg")["group"]
+    assert built.table.summary().label_disagreements == {group: ["no", "yes"]}
 
 
 def test_given_groups_join() -> None:
@@ -137,18 +161,19 @@ def test_known_copies_join_what_the_hash_misses() -> None:
         store.add(f"a/{seed}.png", encoded(slice_like(seed)), "a")
     inspected, ledger = store.inspected(), FoldLedger(3)
     nodes = contents_to_compare(inspected, ledger)
-    copies = find_copies(nodes, NearCopyRule(max_hash_distance=0))
+    copies = copies_among(nodes, NearCopyRule(max_hash_distance=0))
     assert assemble_catalogue(inspected, ledger, copies=copies).table.groups == 30
-    joined = dataclasses.replace(
-        copies,
+    index = dataclasses.replace(
+        copies.index,
         pairs=np.array([[3, 4]]),
         hash_distance=np.array([99]),
         cosine=np.array([0.8], dtype=np.float32),
-        alignment=np.array([0.9], dtype=np.float32),
+        agreement=np.array([0.9], dtype=np.float32),
     )
+    joined = FoundCopies(index, JoinedCopies(np.array([[3, 4]])))
     built = assemble_catalogue(inspected, ledger, copies=joined)
     assert built.table.groups == 29
-    assert built.near_pairs[["sha256_a", "sha256_b", "by", "cosine", "alignment"]].values.tolist() == [
+    assert built.near_pairs[["sha256_a", "sha256_b", "by", "cosine", "agreement"]].values.tolist() == [
         [nodes[3].sha256, nodes[4].sha256, "features", 0.8, 0.9]
     ]
 

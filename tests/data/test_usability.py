@@ -67,19 +67,6 @@ def test_a_class_in_too_few_groups_is_named_and_many_of_them_are_not_all_listed(
     assert "'fine' has" not in message
 
 
-def test_a_group_that_swallows_the_data_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = small({"yes": 4, "no": 4}, copies=1)
-    frame = table.frame.copy()
-    frame.loc[:4, "group"] = "gone too far"
-    swallowed = CatalogueTable(frame, table.rejects, 3)
-    check_usable(swallowed, "yes", 0.1, max_group_fraction=0.05)
-    monkeypatch.setattr("tasks.data.usability.ABSURD_GROUP", 4)
-    with pytest.raises(DataSetUnusable, match="holds 5 of 8 contents") as caught:
-        check_usable(swallowed, "yes", 0.1, max_group_fraction=0.05)
-    assert "max_group_fraction" in caught.value.cure
-    check_usable(swallowed, "yes", 0.1, max_group_fraction=0.7)
-
-
 def labels_of(store: Store) -> dict[str, str]:
     return {file.path: file.label for file in store.files if file.label is not None}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.samples.disc_pictures import Pictures, picture, sha256_of
 
-from tasks.copies.alignment import thumbnail
+from tasks.copies.agreement import detail_picture
 from tasks.images.decode import prepare
 from tasks.stores.workspace import Workspace
 from tasks.training.embeddings import embed, embedding_preprocessing
@@ -58,7 +58,7 @@ def test_what_is_gone_is_added_as_far_as_it_was_kept(tmp_path: Path, images: Pic
     assert later.sha256s == (names[3], names[4], names[1])
     np.testing.assert_array_equal(later.values[2], before.values[1])
     assert images.asked == names[:5]
-    thumbnails = later.thumbnails([names[1], names[3]])
+    pictures = later.pictures([names[1], names[3]])
     np.testing.assert_array_equal(
-        thumbnails, [thumbnail(images.pixels[names[1]]), thumbnail(images.pixels[names[3]])]
+        pictures, [detail_picture(images.pixels[names[1]]), detail_picture(images.pixels[names[3]])]
     )
