@@ -16,15 +16,18 @@ from tasks.errors import RegistryError
 from tasks.evaluate import EvaluatedBundle, judged_folds
 from tasks.evaluation.comparison import Comparison, compare
 from tasks.evaluation.gate import Decision, decide
+from tasks.evaluation.looks import Looks
 from tasks.evaluation.out_of_fold import OperatingRule, apply_by_fold
 from tasks.evaluation.settings import GateSettings
 from tasks.evaluation.shortcuts import read_scores
 from tasks.evaluation.trivial import FactComparison, compare_with_facts
+from tasks.export import load_by_manifest
 from tasks.ingest import Listing
 from tasks.models.manifest import BundleManifest
 from tasks.models.registry import Registry
 from tasks.predict import predict_unseen, read_unseen
 from tasks.record import FileReference, Record
+from tasks.stores.layout import SEARCH_CHOICES
 
 
 class Verdict(Record):
@@ -52,14 +55,26 @@ class _Standing(NamedTuple):
     champion: str | None
     is_champion: bool
     opponent: str | None
+    models: int
+    searches: int
 
 
 def _standing(run: Run, evaluated: EvaluatedBundle) -> _Standing:
     """A champion that is this very model is compared with what came before it."""
-    aliases = Registry(run.open_workspace()).aliases(run.name)
-    if aliases.champion is None or not _is_this_model(run, aliases.champion, evaluated):
-        return _Standing(champion=aliases.champion, is_champion=False, opponent=aliases.champion)
-    return _Standing(champion=aliases.champion, is_champion=True, opponent=aliases.last_opponent())
+    workspace = run.open_workspace()
+    registry = Registry(workspace)
+    aliases = registry.aliases(run.name)
+    others = [
+        version for version in registry.versions(run.name) if not _is_this_model(run, version, evaluated)
+    ]
+    again = aliases.champion is not None and _is_this_model(run, aliases.champion, evaluated)
+    return _Standing(
+        champion=aliases.champion,
+        is_champion=again,
+        opponent=aliases.last_opponent() if again else aliases.champion,
+        models=len(others),
+        searches=len(workspace.list(SEARCH_CHOICES.folder(name=run.name))),
+    )
 
 
 def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
@@ -70,7 +85,7 @@ def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
     return manifest.sha256 == evaluated.manifest.sha256
 
 
-@stage("decide", version=5, state=_standing)
+@stage("decide", version=6, state=_standing)
 def decide_promotion(
     run: Run,
     listing: Listing,
@@ -83,7 +98,9 @@ def decide_promotion(
     """Compare the model with every bar, with trivial facts, and with the champion on the same unseen images."""
     standing = _standing(run, evaluated)
     facts = tuple(_compared_with_facts(run, catalogue, audit, evaluated))
-    comparison, incomparable = _compared_with_champion(run, listing, catalogue, evaluated, standing)
+    looks = Looks(models=standing.models, searches=standing.searches)
+    level = looks.level(settings.false_promotions)
+    comparison, incomparable, growth = _against_champion(run, listing, catalogue, evaluated, standing, level)
     decision = decide(
         evaluated.evaluation,
         comparison,
@@ -91,6 +108,8 @@ def decide_promotion(
         incomparable=incomparable,
         facts=facts,
         recall_target=recall_target,
+        looks=looks,
+        growth=growth,
     )
     return Verdict(
         decision=decision,
@@ -119,13 +138,18 @@ def _compared_with_facts(
     )
 
 
-def _compared_with_champion(
-    run: Run, listing: Listing, catalogue: Catalogue, evaluated: EvaluatedBundle, standing: _Standing
-) -> tuple[Comparison | None, str | None]:
-    """The comparison, or why there is none."""
+def _against_champion(
+    run: Run,
+    listing: Listing,
+    catalogue: Catalogue,
+    evaluated: EvaluatedBundle,
+    standing: _Standing,
+    level: float,
+) -> tuple[Comparison | None, str | None, float | None]:
+    """The comparison, or why there is none; and by which share the images have grown since the champion learnt."""
     opponent = standing.opponent
     if opponent is None:
-        return None, None
+        return None, None, None
     registry = Registry(run.open_workspace())
     bundle, facts = registry.manifest(run.name, opponent), registry.read(run.name, opponent)
     if (facts.classes, facts.positive_class) != (catalogue.classes, catalogue.positive_class):
@@ -134,11 +158,14 @@ def _compared_with_champion(
             if standing.is_champion
             else f"the champion (version {opponent})"
         )
-        return None, (
+        why = (
             f"{called} knows the classes {', '.join(facts.classes)}, this model "
             f"{', '.join(catalogue.classes)}: they cannot be compared, the bars decide alone"
         )
-    return _compared(run, listing, catalogue, evaluated, bundle, facts, opponent), None
+        return None, why, None
+    comparison = _compared(run, listing, catalogue, evaluated, bundle, facts, opponent, level)
+    learnt = load_by_manifest(run, bundle).learnt_from
+    return comparison, None, len(read_catalogue(run, catalogue).contents) / learnt - 1 if learnt else None
 
 
 def _compared(
@@ -149,13 +176,14 @@ def _compared(
     bundle: FileReference,
     facts: BundleManifest,
     champion: str,
+    level: float,
 ) -> Comparison:
     """The champion by the rules that were read off images outside its fold, as the challenger.
 
     Images of a fold for which it has none (it was judged on fewer folds) may have chosen its threshold: left out.
     """
     with timed_stages():  # part of this stage, and kept: another bar or threshold has nothing predicted anew
-        said = predict_unseen(run, listing, catalogue, bundle, faster=False)
+        said = predict_unseen(run, listing, catalogue, bundle, faster=False, one_member=True)
     rows, (logits,) = read_unseen(run, catalogue, said).by_file(read_catalogue(run, catalogue))
     rules = {rule.fold: OperatingRule(rule.temperature, rule.threshold) for rule in facts.fold_rules}
     folds = judged_folds(rows, catalogue)
@@ -174,6 +202,7 @@ def _compared(
         classes=list(catalogue.classes),
         positive_class=catalogue.positive_class,
         champion_version=champion,
+        level=level,
     )
 
 

@@ -86,19 +86,28 @@ class UnseenLogits:
 
 @stage("predict", version=1, state=ledger_state)
 def predict_unseen(
-    run: Run, listing: Listing, catalogue: Catalogue, bundle: FileReference, *, faster: bool = True
+    run: Run,
+    listing: Listing,
+    catalogue: Catalogue,
+    bundle: FileReference,
+    *,
+    faster: bool = True,
+    one_member: bool = False,
 ) -> UnseenPredictions:
     """Let each image be judged by the members that saw neither it nor a copy of it.
 
     A bundle is known by its `bundle.json`, in a run or in the registry. With `faster`, in bfloat16 too where this
-    machine is fast in it: the same images, decoded once.
+    machine is fast in it: the same images, decoded once. With `one_member`, no image is judged by several: see
+    `Bundle.predict_unseen`.
     """
     runtime = faster_runtime() if faster else None
     bundles = [load_by_manifest(run, bundle)]
     if runtime is not None:
         bundles.append(load_by_manifest(run, bundle, "bfloat16"))
-    said = logits_of_unseen(run, listing, read_catalogue(run, catalogue), bundles)
-    asked = digest_of([bundle.sha256, catalogue.digest, faster])[:16]  # a run asks its opponent too
+    said = logits_of_unseen(run, listing, read_catalogue(run, catalogue), bundles, one_member=one_member)
+    asked = digest_of([bundle.sha256, catalogue.digest, faster, one_member])[
+        :16
+    ]  # a run asks its opponent too
     return UnseenPredictions(
         bundle=bundle,
         logits=run.write(f"unseen_logits/{asked}.parquet", said.to_parquet(bundles[0].manifest.classes)),
@@ -113,7 +122,7 @@ def read_unseen(run: Run, catalogue: Catalogue, predictions: UnseenPredictions) 
 
 
 def logits_of_unseen(
-    run: Run, listing: Listing, table: CatalogueTable, bundles: Sequence[Bundle]
+    run: Run, listing: Listing, table: CatalogueTable, bundles: Sequence[Bundle], *, one_member: bool = False
 ) -> UnseenLogits:
     """What members say of the contents that they never saw; conflicts are left out.
 
@@ -135,7 +144,11 @@ def logits_of_unseen(
             stop = start + len(some)
             for bundle, values in zip(bundles, logits, strict=True):
                 values[start:stop], unseen[start:stop] = bundle.predict_unseen(
-                    images, some["sha256"].tolist(), groups, [copies[group] for group in groups]
+                    images,
+                    some["sha256"].tolist(),
+                    groups,
+                    [copies[group] for group in groups],
+                    folds=some["fold"].tolist() if one_member else None,
                 )
             report(stop, total, "images")
     judged = unseen.any(axis=1)

@@ -77,9 +77,10 @@ def show_comparison(console: "Console", result: "ComparedModels") -> None:
     console.print(table)
     auc_test = "" if comparison.auc_p_value is None else f"DeLong p = {comparison.auc_p_value:.3g}, "
     console.print(
-        f"{comparison.n} common images in {comparison.n_groups} groups, of {result.images}; {auc_test}McNemar "
-        f"p = {comparison.p_value:.3g}. Only {result.first.name} right: {comparison.only_champion_right}, only "
-        f"{result.second.name}: {comparison.only_challenger_right}",
+        f"{comparison.n} common images in {comparison.n_groups} groups, of {result.images}; {auc_test}errors by "
+        f"signs of groups p = {comparison.p_value:.3g}. "
+        f"Only {result.first.name} right: {comparison.only_champion_right}, "
+        f"only {result.second.name}: {comparison.only_challenger_right}",
         highlight=False,
         markup=False,
     )

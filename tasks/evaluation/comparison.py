@@ -3,13 +3,16 @@
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field
-from scipy.stats import binomtest
+from scipy.stats import norm
 
 from tasks.errors import DataSetUnusable
 from tasks.evaluation import intervals
 from tasks.evaluation.delong import auc_difference_test
 from tasks.evaluation.intervals import Estimate, Floats, Ints, Ranking
 from tasks.record import Frozen
+
+_MOST_EXACT = 4_000
+"""Errors up to which the signs of groups are counted out; beyond, their sum is normal."""
 
 
 class SideFigures(Frozen):
@@ -44,7 +47,16 @@ class Comparison(Frozen):
         description="DeLong's test of equal AUCs, a group of copies counting once; None without a positive class, or "
         "where it is undefined.",
     )
-    p_value: float = Field(ge=0, le=1, description="Exact McNemar test, a group of copies counting once.")
+    auc_floor: float | None = Field(
+        description="What the difference in AUC exceeds at the level that was asked for; None where it is undefined."
+    )
+    floor_level: float = Field(gt=0, lt=1, description="That level: the chance to be wrong in it, one-sided.")
+    p_value: float = Field(
+        ge=0,
+        le=1,
+        description="Test of equal numbers of errors, by the signs of whole groups; McNemar's exact test where every "
+        "group is one image.",
+    )
 
 
 def compare(
@@ -56,6 +68,7 @@ def compare(
     classes: list[str],
     positive_class: str | None,
     champion_version: str,
+    level: float = (1 - intervals.CONFIDENCE) / 2,
     resamples: int = intervals.RESAMPLES,
     seed: int = 0,
 ) -> Comparison:
@@ -63,7 +76,8 @@ def compare(
 
     Shapes: labels and groups (n,); each side a pair of probabilities (n, classes) and predicted (n,), rows in
     the same order. Differences come with a percentile bootstrap over groups in which both models meet the
-    same resample; without a positive class they are of macro figures.
+    same resample; without a positive class they are of macro figures. `level` is that of `auc_floor`: where the same
+    images judge model after model, it must be lower than that of one comparison.
 
     Raises: DataSetUnusable when the two sides differ in number.
     """
@@ -80,7 +94,7 @@ def compare(
         )
     chosen = list(range(len(classes))) if positive_class is None else [classes.index(positive_class)]
     if truth.size == 0:
-        return _nothing_in_common(champion_version)
+        return _nothing_in_common(champion_version, level)
     index = intervals.group_index(groups)
     measures = [_Measure(truth, chance, guess, chosen) for chance, guess in sides]
     before, after = (measure.figures(np.ones((1, truth.size)))[0] for measure in measures)
@@ -107,6 +121,8 @@ def compare(
         auc_p_value=None
         if positive_class is None
         else _auc_test(truth == chosen[0], sides, chosen[0], index),
+        auc_floor=_floor(auc, replicates[:, 0], level),
+        floor_level=level,
         p_value=_sign_test(wrong[1].astype(np.int64) - wrong[0], index),
     )
 
@@ -153,17 +169,39 @@ def _auc_test(
     return auc_difference_test(positive, first[:, column], second[:, column], groups)
 
 
+def _floor(difference: Estimate, replicates: Floats, level: float) -> float | None:
+    """The quantile of the resampled differences; the difference itself where it is without spread."""
+    if difference.value is None or difference.lower is None:
+        return None
+    known = replicates[np.isfinite(replicates)]
+    return min(float(np.quantile(known, level)), difference.value)
+
+
 def _sign_test(net_errors: Ints, groups: Ints) -> float:
-    """Exact McNemar test in which each group votes once, by the sign of its net change in errors.
+    """P value, two-sided, of equally many errors: how often the sum of net errors is as large, signs being drawn.
 
-    On single images this is McNemar's test (1947, doi:10.1007/BF02295996); copies do not vote twice.
+    The groups (n,) keep their sizes and draw a sign each. A group counts with all its errors, so that forty images of
+    one patient are not outvoted by one each of twenty; between equally good models its sign is a coin's. Exact, by the
+    distribution of the sum; on single images it is McNemar's test (1947, doi:10.1007/BF02295996). Source: Fisher 1935,
+    The Design of Experiments, section 21.
     """
-    votes = np.sign(np.bincount(groups, weights=net_errors))
-    better, worse = int((votes < 0).sum()), int((votes > 0).sum())
-    return 1.0 if better + worse == 0 else float(binomtest(better, better + worse, 0.5).pvalue)
+    net = np.bincount(groups, weights=net_errors).astype(np.int64)
+    sizes = np.abs(net[net != 0])
+    if sizes.size == 0:
+        return 1.0
+    if sizes.sum() > _MOST_EXACT:
+        return float(2 * norm.sf(max(abs(int(net.sum())) - 0.5, 0.0) / np.sqrt((sizes**2).sum())))
+    chance, middle = np.ones(1), 0
+    for size in sizes.tolist():
+        wider = np.zeros(chance.size + 2 * size)
+        wider[: chance.size] += chance / 2
+        wider[2 * size :] += chance / 2
+        chance, middle = wider, middle + size
+    sums = np.abs(np.arange(chance.size) - middle)
+    return float(min(1.0, chance[sums >= abs(int(net.sum()))].sum()))
 
 
-def _nothing_in_common(champion_version: str) -> Comparison:
+def _nothing_in_common(champion_version: str, level: float) -> Comparison:
     none = intervals.undefined("champion and challenger have no unseen image in common")
     side = SideFigures(auc=None, recall=None, specificity=None, errors=0)
     return Comparison(
@@ -178,5 +216,7 @@ def _nothing_in_common(champion_version: str) -> Comparison:
         only_champion_right=0,
         only_challenger_right=0,
         auc_p_value=None,
+        auc_floor=None,
+        floor_level=level,
         p_value=1.0,
     )

@@ -6,13 +6,13 @@ from typing import Literal
 from pydantic import Field
 
 from tasks.evaluation.bars import Check, Question, bars
+from tasks.evaluation.challenge import champion_checks
 from tasks.evaluation.comparison import Comparison
-from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.looks import Looks
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.settings import GateSettings
 from tasks.evaluation.threshold import RECALL_TARGET
 from tasks.evaluation.trivial import FactComparison
-from tasks.evaluation.words import against, as_reason
 from tasks.record import Frozen
 
 Outcome = Literal["promoted", "refused", "too few"]
@@ -32,6 +32,7 @@ class Decision(Frozen):
         min_length=1, description="Every answer, in words, and what else was decisive."
     )
     settings: GateSettings = Field(description="The bars and margins that were applied.")
+    looks: Looks = Field(description="What these images were asked before.")
 
     def answer(self, question: Question) -> bool | None:
         """Whether all checks of a question were passed; None where it was not asked."""
@@ -65,15 +66,20 @@ def decide(
     facts: Sequence[FactComparison] | None = None,
     recall_target: float = RECALL_TARGET,
     harm_ratio: float | None = None,
+    looks: Looks = Looks(),  # noqa: B008 - frozen
+    growth: float | None = None,
 ) -> Decision:
     """Promote what reaches every bar and beats the champion, if any. A tie refuses.
 
     `incomparable` says in words why there is a champion but no comparison: the bars then decide alone. `facts` are the
     paired comparisons with trivial facts of the files; `recall_target` is what the threshold was set for, and
-    `harm_ratio` how many false alarms a miss is worth, where that was stated.
+    `harm_ratio` how many false alarms a miss is worth, where that was stated. `looks` is what the images were asked
+    before, and `growth` the share of images that the model learnt from more than the champion did.
     """
     own = bars(evaluation, facts, settings, recall_target=recall_target, harm_ratio=harm_ratio)
-    against_champion = [] if champion_comparison is None else _champion_checks(champion_comparison, settings)
+    against_champion = (
+        [] if champion_comparison is None else champion_checks(champion_comparison, settings, growth)
+    )
     place = next(k for k, check in enumerate(own) if check.question in ("trivial facts", "chance"))
     checks = [*own[:place], *against_champion, *own[place:]]
     checks.sort(key=lambda check: check.passed is not False)
@@ -87,45 +93,7 @@ def decide(
     return Decision(
         verdict=verdict,
         checks=tuple(checks),
-        reasons=[*(check.words for check in checks), *alone],
+        reasons=[*(check.words for check in checks), *alone, *looks.in_words()],
         settings=settings,
+        looks=looks,
     )
-
-
-def _champion_checks(comparison: Comparison, settings: GateSettings) -> list[Check]:
-    champion = f"champion (version {comparison.champion_version})"
-    if comparison.n < settings.min_common_images:
-        words = (
-            f"only {comparison.n} images are unseen by both this model and the {champion}: "
-            f"{settings.min_common_images} are needed for a comparison"
-        )
-        return [Check(question="champion", passed=False, words=words)]
-    return [
-        _superiority(comparison.auc_difference, champion, settings),
-        _recall_kept(comparison.recall_difference, champion, settings),
-    ]
-
-
-def _superiority(difference: Estimate, champion: str, settings: GateSettings) -> Check:
-    compared = difference.lower if settings.on == "lower bound" else difference.value
-    if compared is None:
-        words = f"AUC cannot be compared with the {champion}: {difference.reason}"
-        return Check(question="champion", passed=False, words=words)
-    better = compared > settings.margin
-    verb = "exceeds" if better else "does not exceed"
-    name = settings.on if settings.on == "lower bound" else "it"
-    words = as_reason(f"AUC minus that of the {champion}", difference, of_difference=True)
-    bar = f"{name} {against(compared, settings.margin, of_difference=True)} {verb} {settings.margin:g}"
-    return Check(question="champion", passed=better, words=f"{words}: {bar}")
-
-
-def _recall_kept(difference: Estimate, champion: str, settings: GateSettings) -> Check:
-    """The figure itself is compared: the lower end of a difference in recall is below any sensible loss."""
-    if difference.value is None:
-        words = f"recall cannot be compared with the {champion}: {difference.reason}"
-        return Check(question="champion", passed=False, words=words)
-    kept = difference.value >= -settings.max_recall_loss
-    verb = "within" if kept else "more than"
-    words = as_reason(f"recall minus that of the {champion}", difference, of_difference=True)
-    allowed = f"{verb} the loss of {settings.max_recall_loss:g} that is allowed"
-    return Check(question="champion", passed=kept, words=f"{words}: {allowed}")

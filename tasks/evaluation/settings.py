@@ -48,8 +48,37 @@ class GateSettings(Frozen):
     max_recall_loss: float = Field(
         default=0.02, ge=0, le=1, description="Recall that a challenger may lose against the champion."
     )
-    min_common_images: int = Field(
-        default=50, ge=1, description="Unseen images in common below which no comparison is made."
+    max_specificity_loss: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Specificity that a challenger may lose against the champion, each at its own threshold; it "
+        "must be shown not to lose more.",
+    )
+    false_promotions: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.5,
+        description="How often, in ten years of retraining twice a year, a challenger that is no better may be "
+        "promoted. The same images judge one model after another, so that each comparison is stricter for it.",
+    )
+    renew_with_growth: float | None = Field(
+        default=None,
+        ge=0,
+        description="Promote a challenger that is shown to be not worse too, where it learnt from at least this share "
+        "more images, such as 0.5; left out: never.",
+    )
+    max_auc_loss: float = Field(
+        default=0.01,
+        ge=0,
+        le=0.5,
+        description="AUC that such a challenger may lose; it must be shown not to lose more.",
+    )
+    min_common_groups: int = Field(
+        default=50,
+        ge=1,
+        description="Groups of copies (or patients) among the unseen images in common below which no comparison is "
+        "made.",
     )
 
     def checked_for(self, classes: tuple[str, ...]) -> None:

@@ -172,6 +172,11 @@ class Bundle:
         seen = self._training_images.seen_by(sha256, group, copies)
         return tuple(member.index for member in self.manifest.members if member.index not in seen)
 
+    @property
+    def learnt_from(self) -> int:
+        """Image contents that some member learnt from."""
+        return len(self._training_images.images)
+
     def predict_unseen(
         self,
         images: Mapping[Preprocessing, NDArray[np.uint8]],
@@ -179,15 +184,20 @@ class Bundle:
         groups: Sequence[str],
         copies: Sequence[Collection[str]] | None = None,
         progress: Progress = silent,
+        folds: Sequence[int] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Each image's logits by the members that never saw it, averaged; and which members these are.
 
         `images` holds the same N images in each way that a member wants, uint8 (N, S, S, 3) RGB; see `prepared`.
+        Given the images' `folds`, one member judges an image: of those that never saw it, the one that held out its
+        fold, else the first. So two models of several members can be compared on images that are new to one of them.
         Returns logits float32 (N, C), zero where no member may judge, and who may, bool (N, members).
         """
         unseen = np.zeros((len(sha256s), len(self.manifest.members)), np.bool_)
         for row, (digest, group) in enumerate(zip(sha256s, groups, strict=True)):
             judging = self.members_unseen_by(digest, group, copies=copies[row] if copies else ())
+            if folds is not None:
+                judging = self._of_fold(judging, folds[row])
             unseen[row, list(judging)] = True
         judges = unseen.sum(axis=1)
         total = np.zeros((len(unseen), len(self.manifest.classes)), np.float64)
@@ -201,6 +211,10 @@ class Bundle:
                 done += len(some)
                 progress(done, wanted, "images")
         return (total / np.maximum(judges, 1)[:, None]).astype(np.float32), unseen
+
+    def _of_fold(self, members: tuple[int, ...], fold: int) -> tuple[int, ...]:
+        own = [member for member in members if fold in self.manifest.members[member].held_out]
+        return tuple(own or members)[:1]
 
     def _pixels_or_reason(self, data: bytes) -> NDArray[np.uint8] | Rejected:
         try:

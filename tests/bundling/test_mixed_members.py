@@ -128,6 +128,19 @@ def test_an_image_new_to_all_is_judged_by_all(folder: Path, networks: list[Membe
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("fold", [0, 1, 2, 7])
+def test_in_a_comparison_an_image_new_to_all_is_judged_by_the_member_of_its_fold(
+    folder: Path, networks: list[MemberNetwork], fold: int
+) -> None:
+    """Five networks against one would flatter the champion on what came since. A fold of no member: the first."""
+    bundle, files = load_bundle(folder), [picture(9)]
+    logits, unseen = bundle.predict_unseen(stacked(bundle, files), ["e" * 64], ["new"], folds=[fold])
+    own = next((k for k, one in enumerate(bundle.manifest.members) if fold in one.held_out), 0)
+    assert unseen.tolist() == [[k == own for k in range(len(networks))]]
+    expected = said_by(networks[own].network, networks[own].kind, files)
+    np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+
 def test_class_maps_are_of_the_members_own_images(folder: Path) -> None:
     bundle, prepared = load_bundle(folder), load_bundle(folder).prepared(picture(0))
     for member in bundle.manifest.members:

@@ -22,6 +22,7 @@ from flows.config import TrainingSettings
 from tasks.errors import ConfigError
 from tasks.evaluation.bars import Check
 from tasks.evaluation.gate import Decision
+from tasks.evaluation.looks import Looks
 from tasks.evaluation.metrics import evaluate
 from tasks.evaluation.settings import GateSettings
 from tasks.pages import message
@@ -140,7 +141,9 @@ def _message(reason: str) -> str:
     )
     check = Check(question="recall", passed=False, words=reason)
     settings = GateSettings(min_recall=0.85)
-    decision = Decision(verdict="refused", checks=(check,), reasons=[reason], settings=settings)
+    decision = Decision(
+        verdict="refused", checks=(check,), reasons=[reason], settings=settings, looks=Looks()
+    )
     outcome = Outcome("lungs", "v4", decision, "v3", is_champion=False)
     return message.text(outcome, "lightbox.model.recall-low", evaluation, "az://lightbox/report")
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from tasks.errors import DataSetUnusable
-from tasks.evaluation.comparison import Comparison, compare
+from tasks.evaluation.comparison import Comparison, _sign_test, compare
 from tasks.evaluation.gate import decide
+from tasks.evaluation.looks import Looks
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.evaluation.out_of_fold import judge
 from tasks.evaluation.settings import GateSettings
@@ -84,13 +85,13 @@ def test_without_a_positive_class_every_class_is_judged_and_macro_recall_stands_
 def test_a_clearly_better_challenger_is_promoted() -> None:
     decision = decide(_evaluation(147), _comparison(0.5, 2.0), GateSettings())
     assert decision.verdict == "promoted" and decision.champion_beaten
-    assert len(decision.reasons) == 6 and "champion (version 4)" in decision.reasons[2]
+    assert len(decision.reasons) == 7 and "champion (version 4)" in decision.reasons[2]
 
 
 def test_a_better_challenger_below_the_bar_is_refused_with_all_reasons() -> None:
     decision = decide(_evaluation(120), _comparison(0.5, 2.0), GateSettings())
     assert decision.verdict == "refused" and decision.champion_beaten and not decision.recall_reached
-    assert len(decision.reasons) == 6
+    assert len(decision.reasons) == 7
 
 
 def test_a_tie_does_not_promote() -> None:
@@ -136,7 +137,7 @@ def test_recall_must_not_be_paid_for_auc() -> None:
 
 def test_too_few_common_images_are_not_compared() -> None:
     decision = decide(_evaluation(147), _comparison(0.5, 2.0, n=49), GateSettings())
-    assert decision.verdict == "refused" and "only 49 images" in decision.reasons[0]
+    assert decision.verdict == "refused" and "only 49 images in 49 groups" in decision.reasons[0]
     none = compare(
         [],
         (np.zeros((0, 2)), []),
@@ -201,6 +202,155 @@ def test_single_images_give_the_exact_mcnemar_test_and_copies_change_nothing(
     assert once.p_value == pytest.approx(expected) == thrice.p_value
     assert (once.only_challenger_right, once.only_champion_right) == (better, worse)
     assert Comparison.model_validate_json(once.model_dump_json()) == once
+
+
+def _compared(labels: np.ndarray, wrong: tuple[np.ndarray, np.ndarray], groups: np.ndarray) -> Comparison:
+    """Two models by what they get wrong."""
+    guesses = [np.where(side, 1 - labels, labels) for side in wrong]
+    sides = [(np.eye(2)[guess] * 0.8 + 0.1, guess) for guess in guesses]
+    return compare(
+        labels,
+        sides[0],
+        sides[1],
+        groups,
+        classes=CLASSES,
+        positive_class="yes",
+        champion_version="1",
+        resamples=400,
+    )
+
+
+def test_one_patient_with_many_more_errors_is_not_outvoted_by_many_with_one_less() -> None:
+    """Twenty patients one slice better, one patient forty worse: no evidence for the model that is worse in sum."""
+    groups = np.r_[np.repeat(np.arange(20), 2), np.full(40, 20)]
+    labels = np.arange(80) % 2
+    champion = np.r_[np.tile([True, False], 20), np.zeros(40, dtype=bool)]
+    challenger = np.r_[np.zeros(40, dtype=bool), np.ones(40, dtype=bool)]
+    found = _compared(labels, (champion, challenger), groups)
+    assert (found.champion.errors, found.challenger.errors) == (20, 40)
+    assert found.p_value > 0.5
+
+
+@pytest.mark.parametrize("patients", [12, 40])
+def test_the_test_of_errors_keeps_its_level_in_unequal_groups(patients: int) -> None:
+    """Between equally good models p < 0.05 is seen in at most 5 of 100 data sets, but for chance."""
+    rng = np.random.default_rng(7)
+    small, runs = 0, 300
+    for _ in range(runs):
+        net = rng.integers(0, 9, patients) * rng.choice([-1, 1], patients)
+        images = np.abs(net)
+        groups, labels = np.repeat(np.arange(patients), images), np.zeros(images.sum(), dtype=int)
+        worse = np.repeat(net > 0, images)
+        small += _sign_test(np.where(worse, 1, -1), groups) < 0.05 if labels.size else 0
+    assert small / runs < 0.08
+
+
+def test_very_many_errors_are_tested_by_the_normal_law() -> None:
+    groups = np.arange(4200)
+    even = np.tile([1, -1], 2100)
+    assert _sign_test(even, groups) == 1.0
+    exact = 2 * norm.sf((4200 * 0.04 - 0.5) / np.sqrt(4200))
+    assert _sign_test(np.where(groups < 2184, 1, -1), groups) == pytest.approx(exact)
+
+
+def test_groups_are_counted_and_not_their_images() -> None:
+    one_patient = np.r_[np.zeros(60, dtype=int), np.arange(1, 31)]
+    labels = np.arange(90) % 2
+    nothing = np.zeros(90, dtype=bool)
+    decision = decide(_evaluation(147), _compared(labels, (nothing, nothing), one_patient), GateSettings())
+    assert decision.verdict == "refused"
+    assert "only 90 images in 31 groups are unseen by both" in decision.reasons[0]
+
+
+def _operated(scores: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    judged = judge(
+        labels,
+        np.stack([-scores / 2, scores / 2], axis=1),
+        folds,
+        straddling=np.zeros(labels.size, dtype=np.bool_),
+        reported_folds=frozenset(range(5)),
+        positive=1,
+        recall_target=0.95,
+    )
+    return judged.probabilities, judged.predicted
+
+
+def test_a_challenger_that_pays_with_specificity_is_refused_though_its_auc_is_better() -> None:
+    """Sharper, but blind to 11 % of positives: at the threshold for recall it raises far more false alarms."""
+    promoted = by_auc = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        labels = (rng.random(1200) < 0.61).astype(np.int64)
+        hard, folds = rng.normal(size=1200), rng.integers(0, 5, 1200)
+        champion = 2.07 * labels + hard + rng.normal(scale=0.3, size=1200)
+        seen = labels * (rng.random(1200) > 0.11)
+        challenger = 3.4 * seen + hard + rng.normal(scale=0.3, size=1200)
+        comparison = compare(
+            labels,
+            _operated(champion, labels, folds),
+            _operated(challenger, labels, folds),
+            np.arange(1200),
+            classes=CLASSES,
+            positive_class="yes",
+            champion_version="1",
+            resamples=300,
+        )
+        decision = decide(_evaluation(147), comparison, GateSettings())
+        promoted += decision.verdict == "promoted"
+        by_auc += comparison.auc_difference.lower is not None and comparison.auc_difference.lower > 0
+    assert by_auc >= 10, "its AUC alone would promote it"
+    assert promoted <= 1
+
+
+def test_each_further_model_makes_the_comparison_stricter() -> None:
+    assert Looks().level(0.05) == Looks(models=10).level(0.05) == pytest.approx(0.005)
+    assert Looks(models=20).level(0.05) == pytest.approx(0.0025)
+    rng = np.random.default_rng(0)
+    labels = (rng.random(250) < 0.6).astype(int)
+    sides = _side(rng, labels, 1.0), _side(rng, labels, 1.3)
+
+    def floor(level: float) -> float:
+        found = compare(
+            labels,
+            *sides,
+            np.arange(250),
+            classes=CLASSES,
+            positive_class="yes",
+            champion_version="1",
+            level=level,
+        )
+        assert found.auc_floor is not None and found.floor_level == level
+        return found.auc_floor
+
+    assert floor(0.0005) < floor(0.005) < floor(0.025)
+    said = decide(_evaluation(147), None, GateSettings(), looks=Looks(models=7, searches=2)).reasons[-1]
+    assert said.startswith("7 other models and 2 searches were judged on images of this data set before")
+
+
+def test_a_grown_challenger_that_is_not_worse_renews_the_champion_only_where_asked() -> None:
+    rng = np.random.default_rng(1)
+    labels = (rng.random(400) < 0.6).astype(int)
+    side = _side(rng, labels, 1.5)
+    tie = compare(
+        labels, side, side, np.arange(400), classes=CLASSES, positive_class="yes", champion_version="1"
+    )
+    renewing = GateSettings(renew_with_growth=0.5)
+    assert decide(_evaluation(147), tie, GateSettings(), growth=0.8).verdict == "refused"
+    assert decide(_evaluation(147), tie, renewing, growth=0.2).verdict == "refused"
+    renewed = decide(_evaluation(147), tie, renewing, growth=0.8)
+    assert renewed.verdict == "promoted"
+    assert any(
+        "it learnt from +80% images and is shown to lose less than 0.01" in why for why in renewed.reasons
+    )
+    worse = tie.model_copy(
+        update={
+            "auc_difference": tie.auc_difference.model_copy(
+                update={"value": -0.005, "lower": -0.02, "upper": 0.01}
+            ),
+            "auc_floor": -0.03,
+        }
+    )
+    assert decide(_evaluation(147), worse, renewing, growth=0.8).verdict == "refused"
 
 
 def test_sides_of_different_length_are_refused() -> None:

@@ -9,7 +9,7 @@ from tasks.models.manifest import amended, read_manifest
 from tasks.models.registry import Registry
 from tasks.promote import publish
 
-LOW = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_images=10)
+LOW = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_groups=10)
 
 
 def decided(staged: StagedRun, evaluated: EvaluatedBundle, settings: GateSettings = LOW) -> Verdict:

@@ -49,7 +49,7 @@ def test_another_recall_target_predicts_nothing_again(
     version = publish(staged.run, staged.bundle, staged.evaluated).version
     Registry(staged.run.open_workspace()).promote(NAME, version, ("for a test",))
     changed = evaluate_bundle(staged.run, staged.listing, staged.catalogue, staged.predictions, 0.8)
-    gate = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_images=10)
+    gate = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_groups=10)
     decided = decide_promotion(
         staged.run, staged.listing, staged.catalogue, staged.audit, changed, gate, 0.95
     )

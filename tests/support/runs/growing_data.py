@@ -86,9 +86,10 @@ class Grown:
                 min_recall=0.2,
                 min_specificity=0,
                 above_trivial_facts=False,
-                min_common_images=5,
+                min_common_groups=5,
                 on="value",
                 max_recall_loss=1.0,
+                max_specificity_loss=1.0,
             ),
         }
         result: RetrainResult = retrain.fn(**{**settings, **changes})
@@ -255,11 +256,15 @@ def watch(patch: pytest.MonkeyPatch) -> set[Judged]:
     contents: dict[bytes, str] = {}
 
     def unseen(
-        self: Bundle, images: dict[Preprocessing, NDArray[np.uint8]], sha256s: list[str], *rest: Any
+        self: Bundle,
+        images: dict[Preprocessing, NDArray[np.uint8]],
+        sha256s: list[str],
+        *rest: Any,
+        **more: Any,
     ) -> Any:
         for pixels in images.values():
             contents.update(zip((picture.tobytes() for picture in pixels), sha256s, strict=True))
-        return predict_unseen(self, images, sha256s, *rest)
+        return predict_unseen(self, images, sha256s, *rest, **more)
 
     def by_member(self: Bundle, pixels: NDArray[np.uint8], member: int | None = None, *rest: Any) -> Any:
         if member is not None:
