@@ -8,8 +8,8 @@ networks alike; each network adds noise of its own (standard deviation 0.3, abou
 showed), and each image is judged by one network a side. Histories are played with models that are equally good, and
 with models that improve by 0.01 or 0.02 standard deviations each half-year. The baseline is the same comparison at the
 level of a single one, 2.5 %. Then a challenger that is sharper but blind to 11 % of positives meets a champion of AUC
-0.92; the baseline has no guard on specificity. Intervals are the normal ones (DeLong's for AUC) in place of the bootstrap, which
-takes a thousand times as long; `--bootstrap N` sets both side by side on N pairs.
+0.92; the baseline has no guard on specificity. Intervals are the normal ones (DeLong's for AUC) in place of the
+bootstrap, which takes a thousand times as long; `--bootstrap N` sets both side by side on N pairs.
 """
 
 import argparse
@@ -127,7 +127,9 @@ def blind(rng: np.random.Generator, n: int) -> Comparison:
     hard, folds = rng.normal(size=n), rng.integers(0, 5, n)
     seen = labels * (rng.random(n) > 0.11)
     champion = 2.07 * labels + hard + rng.normal(scale=NOISE, size=n)
-    return compared(labels, folds, champion, 3.4 * seen + hard + rng.normal(scale=NOISE, size=n), SINGLE)
+    return compared(
+        labels, folds, champion, 3.4 * seen + hard + rng.normal(scale=NOISE, size=n), Looks().level(0.05)
+    )
 
 
 def compared(labels: Ints, folds: Ints, champion: Floats, challenger: Floats, level: float) -> Comparison:

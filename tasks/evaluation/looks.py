@@ -6,8 +6,8 @@ from pydantic import Field
 
 from tasks.record import Frozen
 
-SPENT_EVENLY: Final = 10
-"""Comparisons that share the allowance evenly; each later one gets less.
+SHARES: Final = 12
+"""Parts of the allowance of which each comparison spends one; beyond twice as many models the parts get smaller.
 
 Twenty comparisons spend more than the allowance in sum, yet promote less often than it: they are made on much the same
 images, and with the same champion. `benchmarks/promotion.py` plays histories of twenty.
@@ -25,11 +25,8 @@ class Looks(Frozen):
     )
 
     def level(self, false_promotions: float) -> float:
-        """The one-sided level of the comparison that comes next, of what is allowed over twenty.
-
-        As Bonferroni 1936 would spend it over `SPENT_EVENLY` comparisons, or as many as there were.
-        """
-        return false_promotions / max(SPENT_EVENLY, self.models)
+        """The one-sided level of the comparison that comes next, of what is allowed over ten years."""
+        return false_promotions / max(SHARES, self.models / 2)
 
     def in_words(self) -> list[str]:
         """For the reasons of a decision; empty of images that are asked for the first time."""

@@ -303,8 +303,8 @@ def test_a_challenger_that_pays_with_specificity_is_refused_though_its_auc_is_be
 
 
 def test_each_further_model_makes_the_comparison_stricter() -> None:
-    assert Looks().level(0.05) == Looks(models=10).level(0.05) == pytest.approx(0.005)
-    assert Looks(models=20).level(0.05) == pytest.approx(0.0025)
+    assert Looks().level(0.05) == Looks(models=24).level(0.05) == pytest.approx(0.05 / 12)
+    assert Looks(models=60).level(0.05) == pytest.approx(0.05 / 30)
     rng = np.random.default_rng(0)
     labels = (rng.random(250) < 0.6).astype(int)
     sides = _side(rng, labels, 1.0), _side(rng, labels, 1.3)
