@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tasks.automl.settings import SearchSettings
 from tasks.errors import ConfigError
+from tasks.evaluation.settings import ThresholdRule
 from tasks.models.about import AboutDataSet
 from tasks.record import Frozen
 from tasks.stores.urls import StoreUrl
@@ -148,15 +149,9 @@ class TrainingSettings(Frozen):
         return TrainingOptions(seed=self.seed, device=self.device, devices=self.devices), None
 
 
-class EvaluationSettings(Frozen):
+class EvaluationSettings(ThresholdRule):
     """How the model is evaluated and what is served."""
 
-    recall_target: float = Field(
-        default=0.95,
-        gt=0,
-        lt=1,
-        description="The threshold is chosen for this recall, on images of the training part.",
-    )
     prevalence: float | None = Field(
         default=None,
         gt=0,
@@ -169,3 +164,8 @@ class EvaluationSettings(Frozen):
         description="average: the members of the cross-validation together. refit: one network trained again on "
         "all images; its figures are those of the members.",
     )
+
+    @property
+    def rule(self) -> ThresholdRule:
+        """By which the threshold is chosen."""
+        return ThresholdRule(**{name: getattr(self, name) for name in ThresholdRule.model_fields})

@@ -70,7 +70,7 @@ def find_recipe(
         members = call(fine_tune, run, catalogue, recipes, pixels, training, evaluation.served)
         bundle = export_bundle(run, catalogue, pixels, members.found_by(searched))
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
-        evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
+        evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.rule)
     result = FoundRecipe(
         run=run.id,
         search=searched,

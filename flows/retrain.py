@@ -96,7 +96,7 @@ def retrain(
             ).found_by(searched)
         bundle = export_bundle(run, catalogue, pixels, members)
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
-        evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.recall_target)
+        evaluated = evaluate_bundle(run, listing, catalogue, predictions, evaluation.rule)
         clinical = clinical_figures(
             run,
             listing,

@@ -14,12 +14,15 @@ import pandas as pd
 from pydantic import Field
 
 from tasks.catalogue import Catalogue, read_catalogue
+from tasks.data.catalogue_table import CatalogueTable
 from tasks.engine.run import Run, block_options
 from tasks.engine.stage import stage
 from tasks.errors import ConfigError
 from tasks.evaluation.comparison import Comparison, compare
+from tasks.evaluation.intervals import Bools, Floats
 from tasks.evaluation.metrics import Evaluation
-from tasks.evaluation.side_by_side import CommonImages, Side, images_in_common, judge_side, threshold_folds
+from tasks.evaluation.settings import ThresholdRule
+from tasks.evaluation.side_by_side import CommonImages, Side, images_in_common, judge_side
 from tasks.evaluation.words import signed
 from tasks.images.decode import decode
 from tasks.ingest import Listing, image_reader
@@ -80,7 +83,7 @@ def compare_models(
     catalogue: Catalogue,
     first: NamedModel,
     second: NamedModel,
-    recall_target: float,
+    rule: ThresholdRule,
 ) -> ComparedModels:
     """Let both models judge the images that are news to their members, and say how they differ."""
     models = named_apart(first, second)
@@ -88,22 +91,19 @@ def compare_models(
     for model, bundle in zip(models, bundles, strict=True):
         check_question(catalogue, model, bundle)
     table = read_catalogue(run, catalogue)
-    said = [logits_of_unseen(run, listing, table, [bundle]).by_file(table) for bundle in bundles]
-    (first_rows, [first_logits]), (second_rows, [second_logits]) = said
-    common = images_in_common((first_rows, first_logits), (second_rows, second_logits), catalogue.classes)
-    folds = threshold_folds(common.labels, common.groups)
+    said = [_unseen(run, listing, table, bundle) for bundle in bundles]
+    common = images_in_common(said[0], said[1], catalogue.classes)
     one, other = (
         judge_side(
             model.name,
-            logits,
             common,
-            folds,
+            side,
             classes=catalogue.classes,
             positive_class=catalogue.positive_class,
             protocol=catalogue.protocol,
-            recall_target=recall_target,
+            rule=rule,
         )
-        for model, logits in zip(models, common.logits, strict=True)
+        for side, model in enumerate(models)
     )
     comparison = compare(
         common.labels,
@@ -124,7 +124,7 @@ def compare_models(
         models=(_shown(models[0].uri, facts[0], one), _shown(models[1].uri, facts[1], other)),
         labels=common.labels,
         comparison=comparison,
-        recall_target=recall_target,
+        recall_target=rule.recall_target,
         images=images,
         notes=notes,
         only_right=(
@@ -139,7 +139,7 @@ def compare_models(
         images=images,
         unseen_by_first=common.unseen[0],
         unseen_by_second=common.unseen[1],
-        recall_target=recall_target,
+        recall_target=rule.recall_target,
         first_evaluation=one.evaluation,
         second_evaluation=other.evaluation,
         comparison=comparison,
@@ -148,6 +148,15 @@ def compare_models(
         uri=run.open_workspace().uri(page.path),
         predictions=run.write("compare/predictions.parquet", _parquet(catalogue, common, one, other)),
     )
+
+
+def _unseen(
+    run: Run, listing: Listing, table: CatalogueTable, bundle: Bundle
+) -> tuple[pd.DataFrame, Floats, Bools]:
+    """The rows that a bundle may judge, its logits (n, classes) of them, and whose they are (n, members)."""
+    unseen = logits_of_unseen(run, listing, table, [bundle])
+    rows, [logits] = unseen.by_file(table)
+    return rows, logits, unseen.judges(rows, len(bundle.manifest.members))
 
 
 def find_model(run: Run, model: str) -> NamedModel:

@@ -12,13 +12,12 @@ from tasks.audit import Audit
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.engine.run import Run
 from tasks.engine.stage import stage, timed_stages
-from tasks.errors import RegistryError
-from tasks.evaluate import EvaluatedBundle, judged_folds
-from tasks.evaluation.comparison import Comparison, compare
+from tasks.errors import DataSetUnusable, RegistryError
+from tasks.evaluate import EvaluatedBundle, judge_rows, may_be_judged
+from tasks.evaluation.comparison import Comparison, compare, nothing_in_common
 from tasks.evaluation.gate import Decision, decide
 from tasks.evaluation.looks import Looks
-from tasks.evaluation.out_of_fold import OperatingRule, apply_by_fold
-from tasks.evaluation.settings import GateSettings
+from tasks.evaluation.settings import GateSettings, ThresholdRule
 from tasks.evaluation.shortcuts import read_scores
 from tasks.evaluation.trivial import FactComparison, compare_with_facts
 from tasks.export import load_by_manifest
@@ -85,7 +84,7 @@ def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
     return manifest.sha256 == evaluated.manifest.sha256
 
 
-@stage("decide", version=6, state=_standing)
+@stage("decide", version=8, state=_standing)
 def decide_promotion(
     run: Run,
     listing: Listing,
@@ -178,22 +177,24 @@ def _compared(
     champion: str,
     level: float,
 ) -> Comparison:
-    """The champion by the rules that were read off images outside its fold, as the challenger.
-
-    Images of a fold for which it has none (it was judged on fewer folds) may have chosen its threshold: left out.
-    """
+    """The champion by rules that are chosen as the challenger's are: on other images than those that are judged."""
     with timed_stages():  # part of this stage, and kept: another bar or threshold has nothing predicted anew
         said = predict_unseen(run, listing, catalogue, bundle, faster=False, one_member=True)
-    rows, (logits,) = read_unseen(run, catalogue, said).by_file(read_catalogue(run, catalogue))
-    rules = {rule.fold: OperatingRule(rule.temperature, rule.threshold) for rule in facts.fold_rules}
-    folds = judged_folds(rows, catalogue)
-    probabilities, predicted = apply_by_fold(rules, logits, folds, catalogue.positive_index)
-    theirs = rows[["path"]].assign(row=np.arange(len(rows)))[np.isin(folds, list(rules))]
+    unseen = read_unseen(run, catalogue, said)
+    rows, (logits,) = unseen.by_file(read_catalogue(run, catalogue))
+    concerned = may_be_judged(rows, catalogue)
+    rows, logits = rows[concerned], logits[concerned]
+    judges = unseen.judges(rows, len(facts.members))
+    try:
+        judged = judge_rows(catalogue, rows, logits, judges, evaluated.rule or ThresholdRule())
+    except DataSetUnusable:  # it may judge too few for a rule to be chosen on
+        return nothing_in_common(champion, level)
+    theirs = rows[["path"]].assign(row=np.arange(len(rows)))[judged.reported]
     ours = _predictions(run, evaluated).merge(theirs, on="path", validate="one_to_one")
     common = ours["row"].to_numpy(np.int64)
     return compare(
         _indices(ours["label"], catalogue),
-        (probabilities[common], predicted[common]),
+        (judged.probabilities[common], judged.predicted[common]),
         (
             _probabilities(ours, catalogue),
             _indices(ours["predicted"], catalogue),

@@ -15,8 +15,13 @@ from tasks.data.labels import IN_BOTH
 from tasks.engine.run import Run
 from tasks.engine.stage import stage
 from tasks.evaluation.faster import compare_precisions
+from tasks.evaluation.intervals import Floats, Ints
+from tasks.evaluation.member_spread import member_figures, variance_between
 from tasks.evaluation.metrics import Evaluation, evaluate
+from tasks.evaluation.operating_rule import JudgedImages, judge_shares
 from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_folds
+from tasks.evaluation.rechosen import rechosen_counts, with_choice
+from tasks.evaluation.settings import ThresholdRule
 from tasks.evaluation.words import with_interval
 from tasks.ingest import Listing, read_listing
 from tasks.models.manifest import amended, read_manifest
@@ -37,8 +42,15 @@ class EvaluatedBundle(Record):
     manifest: FileReference = Field(description="bundle.json with temperatures, thresholds and figures.")
     threshold: float | None = Field(description="The served threshold.")
     temperature: float = Field(description="The served temperature.")
+    rule: ThresholdRule | None = Field(
+        default=None,
+        exclude_if=lambda rule: rule is None,
+        description="By which thresholds were chosen; None of one of 0.1.0.",
+    )
     card: FileReference | None = Field(
-        default=None, description="model_card.md, once the bundle is described."
+        default=None,
+        exclude_if=lambda card: card is None,
+        description="model_card.md, once the bundle is described.",
     )
     not_reported: int = Field(ge=0, description="Images to be reported on that no member may judge.")
     leak: Leak | None = Field(default=None, description="Copies on both sides of a given split.")
@@ -55,49 +67,41 @@ class EvaluatedBundle(Record):
         return ", ".join(f"{name} {with_interval(figure)}" for name, figure in shown.items())
 
 
-@stage("evaluate", version=5)
+@stage("evaluate", version=6)
 def evaluate_bundle(
     run: Run,
     listing: Listing,
     catalogue: Catalogue,
     predictions: UnseenPredictions,
-    recall_target: float,
+    rule: ThresholdRule,
 ) -> EvaluatedBundle:
-    """Judge each image by a threshold that was chosen elsewhere, and count."""
+    """Judge each image by a rule that was chosen without it and its copies, and count."""
     table = read_catalogue(run, catalogue)
-    rows, (logits, *faster_logits) = read_unseen(run, catalogue, predictions).by_file(table)
-    concerned = (~beside_the_test(rows, catalogue)).to_numpy(np.bool_)
+    before = read_manifest(run.read(predictions.bundle), run.open_workspace().uri(predictions.bundle.path))
+    unseen = read_unseen(run, catalogue, predictions)
+    rows, (logits, *faster_logits) = unseen.by_file(table)
+    concerned = may_be_judged(rows, catalogue)
     rows, logits = rows[concerned], logits[concerned]
-    folds = judged_folds(rows, catalogue)
-    labels = catalogue.label_indices(rows["label"])
-    positive = catalogue.positive_index
-    judged = judge(
-        labels,
-        logits,
-        folds,
-        straddling=(rows["straddles"] != "").to_numpy(np.bool_),
-        reported_folds=reported_folds(catalogue.protocol, catalogue.n_folds),
-        positive=positive,
-        recall_target=recall_target,
-    )
-    evaluation = _figures(catalogue, rows, labels, judged, judged.reported)
+    judged = judge_rows(catalogue, rows, logits, unseen.judges(rows, len(before.members)), rule)
+    evaluation = _figures_of_procedure(catalogue, rows, judged, judged.reported)
     leak, clean = (
         _leak(run, listing, table, rows, judged) if catalogue.protocol == "given_split" else (None, None)
     )
     served = judged.served
     faster = None
     if predictions.runtime is not None:
-        said = judged.applied_to(faster_logits[0][concerned], folds, positive)
+        said = judged.applied_to(faster_logits[0][concerned])
         others = replace(judged, probabilities=said[0], predicted=said[1])
-        figures = _figures(catalogue, rows, labels, others, judged.reported)
+        figures = _figures(catalogue, rows, others, judged.reported)
         faster = compare_precisions(evaluation, figures, predictions.runtime)
     manifest = amended(
-        read_manifest(run.read(predictions.bundle), run.open_workspace().uri(predictions.bundle.path)),
+        before,
         threshold=served.threshold,
         temperature=served.temperature,
-        fold_rules=[
-            {"fold": fold, "temperature": rule.temperature, "threshold": rule.threshold}
-            for fold, rule in judged.rules.items()
+        offsets=served.offsets.tolist(),
+        members=[
+            {**member.model_dump(), "offsets": moved.tolist()}
+            for member, moved in zip(before.members, served.members, strict=True)
         ],
         metrics=evaluation.model_dump(mode="json"),
         faster=None if faster is None else faster.model_dump(),
@@ -109,10 +113,13 @@ def evaluate_bundle(
         manifest=run.write("bundle.json", manifest.model_dump_json(indent=2).encode()),
         threshold=served.threshold,
         temperature=served.temperature,
+        rule=rule,
         not_reported=_wanted(table, catalogue) - evaluation.n,
         leak=leak,
         evaluation_without_leaks=(
-            _figures(catalogue, rows, labels, judged, clean) if clean is not None and clean.any() else None
+            _figures_of_procedure(catalogue, rows, judged, clean)
+            if clean is not None and clean.any()
+            else None
         ),
     )
 
@@ -122,7 +129,36 @@ def read_predictions(run: Run, evaluated: EvaluatedBundle) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(run.read(evaluated.predictions)))
 
 
-def judged_folds(rows: pd.DataFrame, catalogue: Catalogue) -> npt.NDArray[np.int64]:
+def judge_rows(
+    catalogue: Catalogue,
+    rows: pd.DataFrame,
+    logits: Floats,
+    judges: npt.NDArray[np.bool_],
+    rule: ThresholdRule,
+) -> HonestPredictions:
+    """What logits (n, classes) of rows mean, whose members (n, members) never saw them, by rules chosen elsewhere."""
+    images = JudgedImages(
+        labels=catalogue.label_indices(rows["label"]),
+        logits=logits,
+        judges=judge_shares(judges),
+        groups=pd.factorize(rows["group"])[0].astype(np.int64),
+    )
+    return judge(
+        images,
+        judged_folds(rows, catalogue),
+        straddling=(rows["straddles"] != "").to_numpy(np.bool_),
+        reported_folds=reported_folds(catalogue.protocol, catalogue.n_folds),
+        positive=catalogue.positive_index,
+        rule=rule,
+    )
+
+
+def may_be_judged(rows: pd.DataFrame, catalogue: Catalogue) -> Mask:
+    """Rows (n,) that may choose a rule or be judged by one."""
+    return (~beside_the_test(rows, catalogue)).to_numpy(np.bool_)
+
+
+def judged_folds(rows: pd.DataFrame, catalogue: Catalogue) -> Ints:
     """The folds (n,) by which rows are judged: a given test image is one wherever an earlier run had put it."""
     folds = rows["fold"].to_numpy(np.int64)
     if catalogue.protocol != "given_split":
@@ -160,12 +196,11 @@ def _leak(
 def _figures(
     catalogue: Catalogue,
     rows: pd.DataFrame,
-    labels: npt.NDArray[np.int64],
     judged: HonestPredictions,
     chosen: Mask,
 ) -> Evaluation:
     return evaluate(
-        labels[chosen],
+        judged.images.labels[chosen],
         judged.probabilities[chosen],
         judged.predicted[chosen],
         pd.factorize(rows["group"])[0][chosen],
@@ -173,6 +208,23 @@ def _figures(
         positive_class=catalogue.positive_class,
         protocol=catalogue.protocol,
     )
+
+
+def _figures_of_procedure(
+    catalogue: Catalogue, rows: pd.DataFrame, judged: HonestPredictions, chosen: Mask
+) -> Evaluation:
+    """With intervals that know that scales and threshold were chosen, and that networks differ."""
+    figures = _figures(catalogue, rows, judged, chosen)
+    images, positive = judged.images[chosen], judged.positive
+    missed, members = np.inf, figures.members
+    if positive is not None:
+        truth = images.labels == positive
+        called, scores = judged.predicted[chosen] == positive, judged.probabilities[chosen, positive]
+        members = member_figures(truth, scores, called, images.groups, images.members)
+        missed = (1 - judged.rule.recall_target) * np.unique(images.groups[truth]).size
+    counts = rechosen_counts(judged, chosen)
+    wider = with_choice(figures, counts, missed=missed, between=variance_between(members))
+    return wider.model_copy(update={"members": members})
 
 
 def _parquet(catalogue: Catalogue, rows: pd.DataFrame, judged: HonestPredictions) -> bytes:

@@ -62,6 +62,14 @@ class UnseenLogits:
         rows = [place[sha256] for sha256 in frame["sha256"]]
         return frame, [values[rows].astype(np.float64) for values in self.logits]
 
+    def judges(self, rows: pd.DataFrame, n_members: int) -> NDArray[np.bool_]:
+        """Which members (n, n_members) said what is said of rows that `by_file` answered."""
+        place = {sha256: row for row, sha256 in enumerate(self.sha256s)}
+        flags = np.zeros((len(rows), n_members), np.bool_)
+        for row, sha256 in enumerate(rows["sha256"]):
+            flags[row, list(self.unseen_by[place[sha256]])] = True
+        return flags
+
     def to_parquet(self, classes: Sequence[str]) -> bytes:
         """As `UnseenPredictions.logits` says."""
         columns: dict[str, object] = {

@@ -53,7 +53,7 @@ def compare(
     def work() -> "ComparedModels":
         listing = ingest(run, images).listing
         catalogue = build_catalogue(run, listing, checks, positive)
-        return compare_models(run, listing, catalogue, models[0], models[1], evaluation.recall_target)
+        return compare_models(run, listing, catalogue, models[0], models[1], evaluation.rule)
 
     present(work, show_comparison, json_file=json, quiet=quiet)
 

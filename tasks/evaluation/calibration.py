@@ -1,16 +1,12 @@
-"""Probabilities that mean what they say: one temperature, and how far predictions are from the truth."""
+"""Whether probabilities mean what they say: how far predictions are from the truth."""
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
-from tasks.errors import DataSetUnusable
 from tasks.evaluation.intervals import Estimate, Floats, proportion
 from tasks.record import Frozen
 
-TEMPERATURE_RANGE = (0.05, 20.0)
 N_BINS = 10
 
 
@@ -21,38 +17,6 @@ class ReliabilityPoint(Frozen):
 
     predicted: float = Field(ge=0, le=1, description="Mean predicted probability in the bin.")
     observed: Estimate = Field(description="Share of positive images in the bin.")
-
-
-def negative_log_likelihood(labels: npt.ArrayLike, logits: npt.ArrayLike, temperature: float) -> float:
-    """Mean negative log probability, in nats, of labels (n,) under logits (n, classes) over a temperature."""
-    scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    return float(-log_softmax(scores / temperature, axis=1)[np.arange(truth.size), truth].mean())
-
-
-def fit_temperature(labels: npt.ArrayLike, logits: npt.ArrayLike) -> float:
-    """The temperature, 0.05..20, that minimises the negative log-likelihood of logits (n, classes).
-
-    One factor over all logits (Guo et al. 2017, arXiv:1706.04599). Targets are smoothed as Platt did (1999):
-    (n + 1) / (n + classes) for the truth, so that separable predictions do not claim certainty.
-
-    Raises: DataSetUnusable without an image, or when a logit is not finite.
-    """
-    scores, truth = np.asarray(logits, dtype=np.float64), np.asarray(labels, dtype=np.int64)
-    if truth.size == 0 or scores.ndim != 2 or scores.shape[0] != truth.size or not np.isfinite(scores).all():
-        raise DataSetUnusable(
-            f"no temperature can be fitted to {truth.size} labels and logits of shape {scores.shape}",
-            cure="give finite logits (n, classes) of at least one held-out image",
-        )
-    n_classes = scores.shape[1]
-    smoothing = n_classes / (truth.size + n_classes)
-    targets = (1 - smoothing) * np.eye(n_classes)[truth] + smoothing / n_classes
-
-    def loss(log_temperature: float) -> float:
-        return float(-(targets * log_softmax(scores / np.exp(log_temperature), axis=1)).sum(axis=1).mean())
-
-    low, high = (float(np.log(end)) for end in TEMPERATURE_RANGE)
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
 
 
 def equal_mass_bins(probabilities: npt.ArrayLike, n_bins: int = N_BINS) -> list[npt.NDArray[np.int64]]:

@@ -94,7 +94,7 @@ def compare(
         )
     chosen = list(range(len(classes))) if positive_class is None else [classes.index(positive_class)]
     if truth.size == 0:
-        return _nothing_in_common(champion_version, level)
+        return nothing_in_common(champion_version, level)
     index = intervals.group_index(groups)
     measures = [_Measure(truth, chance, guess, chosen) for chance, guess in sides]
     before, after = (measure.figures(np.ones((1, truth.size)))[0] for measure in measures)
@@ -201,7 +201,8 @@ def _sign_test(net_errors: Ints, groups: Ints) -> float:
     return float(min(1.0, chance[sums >= abs(int(net.sum()))].sum()))
 
 
-def _nothing_in_common(champion_version: str, level: float) -> Comparison:
+def nothing_in_common(champion_version: str, level: float) -> Comparison:
+    """A comparison without an image."""
     none = intervals.undefined("champion and challenger have no unseen image in common")
     side = SideFigures(auc=None, recall=None, specificity=None, errors=0)
     return Comparison(

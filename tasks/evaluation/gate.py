@@ -10,8 +10,7 @@ from tasks.evaluation.challenge import champion_checks
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.looks import Looks
 from tasks.evaluation.metrics import Evaluation
-from tasks.evaluation.settings import GateSettings
-from tasks.evaluation.threshold import RECALL_TARGET
+from tasks.evaluation.settings import RECALL_TARGET, GateSettings
 from tasks.evaluation.trivial import FactComparison
 from tasks.record import Frozen
 

@@ -52,6 +52,18 @@ class MacroFigures(_Figures):
     """Plain means over the classes, rare ones counting as much as common ones."""
 
 
+class MemberFigures(Frozen):
+    """One member on the images that it never saw and that no other member judged."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    index: int = Field(ge=0, description="Number of the member.")
+    n: int = Field(ge=1, description="Images that it alone judged.")
+    recall: Estimate = Field(description="Share of their positive images that it found.")
+    specificity: Estimate = Field(description="Share of their negative images that raised no alarm.")
+    auc: float | None = Field(description="Area under the ROC curve; None without both classes.")
+
+
 class Evaluation(_Figures):
     """All figures of one model on one set of images that it did not see."""
 
@@ -69,6 +81,11 @@ class Evaluation(_Figures):
     confusion_matrix: list[list[int]] = Field(description="Counts: rows are the truth, columns predictions.")
     per_class: list[ClassFigures] = Field(description="Each class against the rest.")
     macro: MacroFigures = Field(description="Means over the classes.")
+    members: tuple[MemberFigures, ...] = Field(
+        default=(),
+        exclude_if=lambda members: not members,
+        description="Each member by itself, where there is a positive class: how far networks differ.",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a model must show before it is served."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -93,3 +93,43 @@ class GateSettings(Frozen):
                 f"the gate asks for the recall of {', '.join(unknown)}; the images are labelled {', '.join(classes)}",
                 cure="name classes that the images have in recall_classes",
             )
+
+
+RECALL_TARGET: Final = 0.95
+
+
+class ThresholdRule(Frozen):
+    """What an image is called positive by: the threshold that a clinician would choose."""
+
+    recall_target: float = Field(
+        default=RECALL_TARGET,
+        gt=0,
+        lt=1,
+        description="The share of positive images that is to be found. The threshold is chosen for it.",
+    )
+    insist_on_target: bool = Field(
+        default=False,
+        description="Lower the threshold to the recall target whatever it costs. Else it stops where one more per cent "
+        "of recall costs too many false alarms, see alarms_per_recall and harm_ratio.",
+    )
+    alarms_per_recall: float = Field(
+        default=5.0,
+        gt=0,
+        le=1000,
+        description="Per cent of specificity that one more per cent of recall may cost; what is dearer is not bought. "
+        "Not used where a harm ratio is given.",
+    )
+    harm_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_000,
+        description="How many false alarms one missed positive image is worth. Given, the threshold is chosen for the "
+        "least harm, at 1 / (1 + harm ratio), and the recall target only holds if it is insisted on.",
+    )
+    alarm_capacity: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="The largest share of images that may be called positive, such as 0.2 where every fifth can be "
+        "looked at. It goes before the recall target.",
+    )

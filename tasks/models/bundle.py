@@ -151,7 +151,7 @@ class Bundle:
         With a threshold, the positive class is named at or above it, else the likeliest other; without, the likeliest.
         """
         facts = self.manifest
-        rows = probabilities(logits, facts.temperature)
+        rows = probabilities(logits, facts.temperature, facts.offsets)
         chosen = rows.argmax(axis=1)
         if facts.threshold is not None and facts.positive_class is not None:
             positive = facts.classes.index(facts.positive_class)

@@ -1,7 +1,7 @@
 """An exported graph at work, with the settings of every place where Lightbox predicts."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -28,9 +28,13 @@ def available_cpus() -> int:
         return cpus
 
 
-def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Softmax of logits (N, C) divided by a temperature: (N, C), each row summing to 1."""
+def probabilities(
+    logits: NDArray[np.floating], temperature: float = 1.0, offsets: Sequence[float] = ()
+) -> NDArray[np.float64]:
+    """Softmax of logits (N, C) divided by a temperature, and moved by offsets (C,): (N, C), rows sum to 1."""
     scaled = logits.astype(np.float64) / temperature
+    if offsets:
+        scaled += np.asarray(offsets, np.float64)
     exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
     result: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return result

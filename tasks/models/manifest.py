@@ -26,8 +26,9 @@ from tasks.images.settings import DecodeLimits, Preprocessing
 from tasks.models.about import AboutDataSet
 from tasks.record import Frozen
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 BUNDLE_FILE: Final = "bundle.json"
+_LAST_SCHEMA: Final = 2
 GRAPH_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "model.safetensors"
 TRAINING_IMAGES_FILE: Final = "training_images.json"
@@ -88,6 +89,11 @@ class Member(Frozen):
     test_views: tuple[str, ...] = Field(
         min_length=1, description="Views of an image whose logits its graph averages."
     )
+    offsets: tuple[float, ...] = Field(
+        default=(),
+        description="What is added to its own logits, a class, to bring them to the scale of all members; zero on "
+        "average over the members, so that their mean needs none. Empty: nothing.",
+    )
 
 
 class FasterPrecision(Frozen):
@@ -101,14 +107,6 @@ class FasterPrecision(Frozen):
     recall_difference: float | None = Field(description="Recall of the positive class likewise.")
     specificity_difference: float | None = Field(description="Specificity likewise.")
     accepted: bool = Field(description="Whether the figures are kept, so that an endpoint may use it.")
-
-
-class FoldRule(Frozen):
-    """Temperature and threshold that were read off what was predicted of the images outside a fold."""
-
-    fold: int = Field(ge=0, description="The fold that may be judged by it.")
-    temperature: float = Field(gt=0, description="Logits are divided by it before the softmax.")
-    threshold: float | None = Field(ge=0, le=1, description="As the served one; None names the likeliest.")
 
 
 class BundleFacts(Frozen):
@@ -133,10 +131,9 @@ class BundleFacts(Frozen):
         "None names the more probable.",
     )
     temperature: float = Field(default=1.0, gt=0, description="Logits are divided by it before the softmax.")
-    fold_rules: tuple[FoldRule, ...] = Field(
+    offsets: tuple[float, ...] = Field(
         default=(),
-        description="One for each fold that the figures cover. The served temperature and threshold were chosen on "
-        "these folds too, and may not judge them.",
+        description="Added to the divided logits, a class; they say how common a class is. Empty: nothing.",
     )
     dataset_digest: str = Field(description="Digest of the catalogue that it was trained from.")
     protocol: Literal["cross_validation", "holdout", "given_split"]
@@ -160,13 +157,15 @@ class BundleFacts(Frozen):
             raise ValueError(f"positive class {self.positive_class!r} is none of {self.classes}")
         if self.threshold is not None and self.positive_class is None:
             raise ValueError("a threshold needs a positive class")
+        if len(self.offsets) not in (0, len(self.classes)):
+            raise ValueError(f"{len(self.offsets)} offsets for {len(self.classes)} classes")
         return self
 
 
 class BundleManifest(BundleFacts):
     """The content of `bundle.json`."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     members: tuple[Member, ...] = Field(min_length=1)
     parity: dict[FileName, float] = Field(
         description="For each graph, the largest difference of a probability from torch's, on real images."
@@ -190,6 +189,9 @@ class BundleManifest(BundleFacts):
         ):
             if file not in self.files:
                 raise ValueError(f"{file} is not among the bundle's files")
+        for member in self.members:
+            if len(member.offsets) not in (0, len(self.classes)):
+                raise ValueError(f"member {member.index} has {len(member.offsets)} offsets")
         return self
 
     @model_validator(mode="after")
@@ -222,13 +224,15 @@ def read_manifest(data: bytes, where: str) -> BundleManifest:
             f"{where}: {BUNDLE_FILE} is not JSON ({error})", cure="export or publish the bundle again"
         ) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
+    if version == _LAST_SCHEMA:
+        content = _of_last_schema(content)
+    elif version != SCHEMA_VERSION:
         raise BundleError(
             f"{where}: bundle schema {version!r}; this version of Lightbox reads schema {SCHEMA_VERSION}",
             cure="use the version of Lightbox that wrote the bundle, or export it again with this one",
         )
     try:
-        return BundleManifest.model_validate_json(data)
+        return BundleManifest.model_validate_json(json.dumps(content))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
@@ -236,6 +240,12 @@ def read_manifest(data: bytes, where: str) -> BundleManifest:
             f"{where}: {BUNDLE_FILE} does not fit the schema: {field}: {first['msg']}",
             cure="export or publish the bundle again",
         ) from error
+
+
+def _of_last_schema(content: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 told the thresholds of single folds, by which nothing is judged any more; it had no offsets."""
+    kept = {name: value for name, value in content.items() if name != "fold_rules"}
+    return {**kept, "schema_version": SCHEMA_VERSION}
 
 
 def sha256_of(path: Path) -> str:
@@ -258,7 +268,7 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> None:
 
 
 def amended(manifest: BundleManifest, **changes: Any) -> BundleManifest:
-    """A manifest with what evaluation found (temperatures, thresholds, metrics, faster), validated anew.
+    """A manifest with what evaluation found (scale, threshold, metrics, faster), validated anew.
 
     Raises:
         ValueError: the changed manifest does not fit the schema.
@@ -267,7 +277,7 @@ def amended(manifest: BundleManifest, **changes: Any) -> BundleManifest:
 
 
 def amend(folder: Path, **changes: Any) -> BundleManifest:
-    """Put what evaluation found (temperatures, thresholds, metrics, faster) into a bundle that is not yet published.
+    """Put what evaluation found (scale, threshold, metrics, faster) into a bundle that is not yet published.
 
     Raises:
         BundleError: the folder holds no readable bundle.

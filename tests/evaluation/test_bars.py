@@ -10,22 +10,23 @@ from tasks.evaluation.bars import images_needed, lower_bound
 from tasks.evaluation.gate import Decision, decide
 from tasks.evaluation.intervals import Z, proportion, wilson
 from tasks.evaluation.metrics import Evaluation, evaluate
+from tasks.evaluation.operating_rule import JudgedImages
 from tasks.evaluation.out_of_fold import judge
-from tasks.evaluation.settings import GateSettings
+from tasks.evaluation.settings import GateSettings, ThresholdRule
 from tasks.evaluation.trivial import FactComparison, compare_with_facts
 
 
 def judged(scores: np.ndarray, labels: np.ndarray, seed: int = 0) -> Evaluation:
     """Through the rules of a run: out-of-fold thresholds for a recall of 0.95."""
     folds = np.random.default_rng(seed).permutation(labels.size) % 5
+    logits = np.stack([-scores / 2, scores / 2], axis=1)
     said = judge(
-        labels,
-        np.stack([-scores / 2, scores / 2], axis=1),
+        JudgedImages(labels, logits, np.eye(5)[folds], np.arange(labels.size)),
         folds,
         straddling=np.zeros(labels.size, dtype=np.bool_),
         reported_folds=frozenset(range(5)),
         positive=1,
-        recall_target=0.95,
+        rule=ThresholdRule(),
     )
     return evaluate(
         labels,

@@ -1,4 +1,4 @@
-"""Temperature and calibration error: recovered where the truth is known, never fitted on their own images."""
+"""Calibration error: its known values, and bins that hold every image once."""
 
 from itertools import pairwise
 
@@ -6,47 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import softmax
 
-from tasks.errors import DataSetUnusable
 from tasks.evaluation import calibration as subject
-
-
-def _logits(rng: np.random.Generator, n: int, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-    """Labels drawn from softmax(logits), and the logits made too sure by a temperature."""
-    true = rng.normal(scale=2.0, size=(n, 3))
-    chances = softmax(true, axis=1).cumsum(axis=1)
-    labels = (rng.random((n, 1)) > chances[:, :-1]).sum(axis=1)
-    return labels, true * temperature
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_a_known_temperature_is_recovered(temperature: float) -> None:
-    labels, logits = _logits(np.random.default_rng(0), 20_000, temperature)
-    assert subject.fit_temperature(labels, logits) == pytest.approx(temperature, rel=0.05)
-
-
-def test_the_fitted_temperature_lowers_loss_and_calibration_error_on_other_images() -> None:
-    rng = np.random.default_rng(1)
-    labels, logits = _logits(rng, 2000, 3.0)
-    found = subject.fit_temperature(labels[:1000], logits[:1000])
-    held, scores = labels[1000:], logits[1000:]
-    assert subject.negative_log_likelihood(held, scores, found) < subject.negative_log_likelihood(
-        held, scores, 1.0
-    )
-    before, after = (softmax(scores / t, axis=1) for t in (1.0, found))
-    errors = [
-        subject.expected_calibration_error(p.argmax(axis=1) == held, p.max(axis=1)) for p in (before, after)
-    ]
-    assert errors[1] < errors[0] / 2
-
-
-def test_separable_logits_do_not_claim_certainty() -> None:
-    labels = np.repeat([0, 1], 20)
-    logits = 4.0 * np.eye(2)[labels]
-    sure = softmax(logits / subject.fit_temperature(labels, logits), axis=1).max()
-    # Platt's target for 40 images of two classes.
-    assert sure == pytest.approx(41 / 42, abs=1e-3)
 
 
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), min_size=1, max_size=90))
@@ -81,11 +42,3 @@ def test_reliability_points_ascend_and_count_every_image() -> None:
         if p.observed.lower is not None and p.observed.upper is not None
     ]
     assert sum(inside) >= 8
-
-
-@pytest.mark.parametrize(
-    ("labels", "logits"), [([], np.zeros((0, 2))), ([0], [[np.inf, 0.0]]), ([0, 1], [[0.0, 1.0]])]
-)
-def test_what_cannot_be_fitted_is_refused(labels: list[int], logits: object) -> None:
-    with pytest.raises(DataSetUnusable, match="no temperature"):
-        subject.fit_temperature(labels, np.asarray(logits))

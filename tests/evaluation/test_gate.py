@@ -11,8 +11,9 @@ from tasks.evaluation.comparison import Comparison, _sign_test, compare
 from tasks.evaluation.gate import decide
 from tasks.evaluation.looks import Looks
 from tasks.evaluation.metrics import Evaluation, evaluate
+from tasks.evaluation.operating_rule import JudgedImages
 from tasks.evaluation.out_of_fold import judge
-from tasks.evaluation.settings import GateSettings
+from tasks.evaluation.settings import GateSettings, ThresholdRule
 
 CLASSES = ["no", "yes"]
 
@@ -379,14 +380,14 @@ def test_the_text_shows_on_which_side_of_the_bar_a_figure_lies() -> None:
 def _judged(scores: np.ndarray, labels: np.ndarray, seed: int) -> Evaluation:
     """Through the rules of a run: out-of-fold thresholds for a recall of 0.95."""
     folds = np.random.default_rng(seed).permutation(labels.size) % 5
+    logits = np.stack([-scores / 2, scores / 2], axis=1)
     judged = judge(
-        labels,
-        np.stack([-scores / 2, scores / 2], axis=1),
+        JudgedImages(labels, logits, np.eye(5)[folds], np.arange(labels.size)),
         folds,
         straddling=np.zeros(labels.size, dtype=np.bool_),
         reported_folds=frozenset(range(5)),
         positive=1,
-        recall_target=0.95,
+        rule=ThresholdRule(),
     )
     return evaluate(
         labels,

@@ -84,6 +84,23 @@ class TestPredictions:
             assert said.label == label
             assert said.probabilities["yes"] == pytest.approx(cooled, abs=1e-6)
 
+    def test_offsets_say_how_common_a_class_is(self, copied: Path) -> None:
+        logits = load_bundle(copied).predict_pixels(pixels(1))
+        amend(copied, offsets=(0.5, -0.5))
+        (said,) = load_bundle(copied).decide(logits)
+        moved = logits[0, 1] - logits[0, 0] - 1.0
+        assert said.probabilities["yes"] == pytest.approx(1 / (1 + np.exp(-moved)), abs=1e-6)
+
+    def test_a_bundle_of_the_last_schema_is_read(self, copied: Path) -> None:
+        now = load_bundle(copied).manifest
+        content = json.loads((copied / "bundle.json").read_bytes())
+        content |= {"schema_version": 2, "fold_rules": [{"fold": 0, "temperature": 1.0, "threshold": 0.4}]}
+        del content["offsets"]
+        for member in content["members"]:
+            del member["offsets"]
+        (copied / "bundle.json").write_text(json.dumps(content))
+        assert load_bundle(copied).manifest == now
+
     def test_several_classes_take_the_most_probable(self, tmp_path: Path) -> None:
         said = facts(classes=("a", "b", "c"), positive_class="b")
         write_bundle(tmp_path / "b", members(2, n_classes=3), said)
@@ -210,7 +227,8 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"schema_version": 1}, "bundle schema 1; this version of Lightbox reads schema 2"),
+            ({"schema_version": 1}, "bundle schema 1; this version of Lightbox reads schema 3"),
+            ({"offsets": [0.1]}, "1 offsets for 2 classes"),
             ({"schema_version": None}, "bundle schema None"),
             ({"classes": ["yes"]}, "does not fit the schema: classes"),
             ({"classes": ["yes", "yes"]}, "hold a name twice"),

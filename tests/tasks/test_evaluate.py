@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from support.runs.staged_run import CHECKS, IMAGES, NAME, StagedRun, write_pictures
+from scipy.special import logit
+from support.runs.staged_run import CHECKS, FOLDS, IMAGES, NAME, StagedRun, write_pictures
 
 from tasks.catalogue import build_catalogue, copies_ever, read_catalogue
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.data.settings import ImagesSource
 from tasks.engine.run import open_run
 from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.parts import PARTS
 from tasks.ingest import ingest
-from tasks.models.bundle import load_bundle
+from tasks.models.bundle import load_bundle, probabilities
 from tasks.models.manifest import read_manifest
 from tasks.prepare import open_images
 
@@ -23,21 +25,42 @@ def test_each_image_is_judged_by_the_member_that_never_saw_it(staged: StagedRun)
     workspace = staged.run.open_workspace()
     rows = pd.read_parquet(io.BytesIO(workspace.read(staged.evaluated.predictions.path)))
     assert sorted(rows["path"]) == sorted(read_catalogue(staged.run, staged.catalogue).frame["path"])
-    manifest = read_manifest(workspace.read(staged.evaluated.manifest.path), "the bundle")
-    rules = {rule.fold: rule for rule in manifest.fold_rules}
     bundle = load_bundle(workspace.uri(staged.bundle.folder))
     images = open_images(staged.run, staged.pixels)
-    for fold, some in rows.groupby("fold"):
-        rule = rules[int(str(fold))]
-        logits = (
-            bundle.predict_pixels(images.take(some["sha256"].tolist()), member=int(str(fold)))
-            / rule.temperature
-        )
-        chance = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
-        np.testing.assert_allclose(some["probability_yes"], chance, atol=1e-6)
-        assert set(some["threshold"]) == {rule.threshold}
-        assert rule.threshold is not None
-        assert np.array_equal(some["predicted"] == "yes", some["probability_yes"] >= rule.threshold)
+    for (_fold, _threshold), some in rows.groupby(["fold", "threshold"]):
+        logits = bundle.predict_pixels(images.take(some["sha256"].tolist()), member=int(some["fold"].iloc[0]))
+        said, score = logits[:, 1] - logits[:, 0], logit(some["probability_yes"].to_numpy())
+        # Of one member and one part: a straight line from what it says to what is told.
+        line = np.polynomial.Polynomial.fit(said, score, 1)
+        np.testing.assert_allclose(line(said), score, atol=1e-5)
+    assert 1 < rows["threshold"].nunique() <= PARTS
+    assert rows.groupby("group")["threshold"].nunique().max() == 1
+    assert np.array_equal(rows["predicted"] == "yes", rows["probability_yes"] >= rows["threshold"])
+
+
+def test_what_is_served_is_on_the_scale_that_was_judged(staged: StagedRun) -> None:
+    """The mean of the members, each moved by its offset, is the mean of the members: the offsets cancel."""
+    workspace = staged.run.open_workspace()
+    manifest = read_manifest(workspace.read(staged.evaluated.manifest.path), "the bundle")
+    offsets = np.array([member.offsets for member in manifest.members])
+    assert offsets.shape == (FOLDS, 2)
+    np.testing.assert_allclose(offsets.mean(axis=0), 0, atol=1e-9)
+    bundle = load_bundle(workspace.uri(staged.bundle.folder))
+    pixels = open_images(staged.run, staged.pixels).take(
+        read_catalogue(staged.run, staged.catalogue).contents["sha256"].tolist()[:4]
+    )
+    moved = [bundle.predict_pixels(pixels, k) + offsets[k] for k in range(FOLDS)]
+    np.testing.assert_allclose(
+        probabilities(np.mean(moved, axis=0), manifest.temperature, manifest.offsets),
+        probabilities(bundle.predict_pixels(pixels), manifest.temperature, manifest.offsets),
+        atol=1e-4,
+    )
+
+
+def test_each_member_is_told_of(staged: StagedRun) -> None:
+    members = staged.evaluated.evaluation.members
+    assert [member.index for member in members] == list(range(FOLDS))
+    assert sum(member.n for member in members) == IMAGES
 
 
 def test_the_files_say_what_the_record_says(staged: StagedRun) -> None:

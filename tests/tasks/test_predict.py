@@ -13,7 +13,7 @@ from tasks.engine.run import Run
 from tasks.engine.stage import timed_stages
 from tasks.errors import WorkspaceError
 from tasks.evaluate import evaluate_bundle
-from tasks.evaluation.settings import GateSettings
+from tasks.evaluation.settings import GateSettings, ThresholdRule
 from tasks.models.bundle import Bundle
 from tasks.models.registry import Registry
 from tasks.predict import UnseenLogits, predict_unseen, read_unseen
@@ -41,14 +41,13 @@ def test_each_content_is_judged_by_the_member_that_never_saw_it(staged: StagedRu
     assert len(faster) == (staged.predictions.runtime is not None)
 
 
-def test_another_recall_target_predicts_nothing_again(
-    staged_copy: StagedRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_rule_predicts_nothing_again(staged_copy: StagedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither for the evaluation nor, with a champion, for the decision."""
     staged = staged_copy
     version = publish(staged.run, staged.bundle, staged.evaluated).version
     Registry(staged.run.open_workspace()).promote(NAME, version, ("for a test",))
-    changed = evaluate_bundle(staged.run, staged.listing, staged.catalogue, staged.predictions, 0.8)
+    first, second = (ThresholdRule(alarm_capacity=capacity) for capacity in (0.4, 0.2))
+    changed = evaluate_bundle(staged.run, staged.listing, staged.catalogue, staged.predictions, first)
     gate = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_groups=10)
     decided = decide_promotion(
         staged.run, staged.listing, staged.catalogue, staged.audit, changed, gate, 0.95
@@ -62,7 +61,7 @@ def test_another_recall_target_predicts_nothing_again(
     later = staged.another_run()
     with timed_stages() as timings:
         predictions = predict_unseen(later, staged.listing, staged.catalogue, staged.bundle.manifest)
-        evaluated = evaluate_bundle(later, staged.listing, staged.catalogue, predictions, 0.6)
+        evaluated = evaluate_bundle(later, staged.listing, staged.catalogue, predictions, second)
         verdict = decide_promotion(
             later, staged.listing, staged.catalogue, staged.audit, evaluated, gate, 0.95
         )

@@ -16,6 +16,7 @@ from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.data.training_view import plan_members
 from tasks.engine.run import Run, open_run
 from tasks.evaluate import EvaluatedBundle, evaluate_bundle
+from tasks.evaluation.settings import ThresholdRule
 from tasks.export import ExportedBundle, export_bundle
 from tasks.fine_tune import TrainedMembers, train_member
 from tasks.images.settings import Preprocessing
@@ -92,7 +93,7 @@ def staged(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> StagedRun:
         )
         bundle = export_bundle(run, catalogue, (pixels,), members)
         predictions = predict_unseen(run, listing, catalogue, bundle.manifest)
-        evaluated = evaluate_bundle(run, listing, catalogue, predictions, 0.95)
+        evaluated = evaluate_bundle(run, listing, catalogue, predictions, ThresholdRule())
         audit = audit_images(run, catalogue)
     return StagedRun(
         *(folder / "cache", run, listing, catalogue, pixels, members, bundle, predictions, evaluated, audit)
