@@ -22,6 +22,9 @@ def deploy(
     reset_schedules: Annotated[
         bool, Parameter(negative=(), help="Also undo what was changed by hand in the schedules.")
     ] = False,
+    send_test_message: Annotated[
+        bool, Parameter(negative=(), help="Also send a message to everybody whom the files name in notify.")
+    ] = False,
 ) -> None:
     """Register work pools, deployments with their schedules, and automations with the server of PREFECT_API_URL.
 
@@ -30,7 +33,7 @@ def deploy(
     """
     from deployments.deploy import deploy as run
 
-    run(data_sets, dry_run=dry_run, reset_schedules=reset_schedules)
+    run(data_sets, dry_run=dry_run, reset_schedules=reset_schedules, send_test_message=send_test_message)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,17 @@ class Labelling(Frozen):
     )
 
 
+class ComputeHours(Frozen):
+    """Hours of the machines behind a work pool, apart from any training."""
+
+    start: Schedule | None = Field(
+        default=None, description="When they are woken; left out, by trainings only."
+    )
+    stop: Schedule | None = Field(
+        default=None, description="When they are put to sleep, once their runs have ended."
+    )
+
+
 class DataSetFile(Frozen):
     """What a file may say; the first eight are groups of the run form and its defaults."""
 
@@ -46,16 +57,20 @@ class DataSetFile(Frozen):
     workspace: WorkspaceLocation = Field(description="Where everything is kept.")
     checks: CatalogueSettings = Field(default=CatalogueSettings(), description="Checks, copies and folds.")
     training: TrainingSettings = Field(default=TrainingSettings(), description="Backbone, recipe and device.")
-    search: SearchSettings = Field(
-        default=SearchSettings(), description="Automated machine learning: what is tried, and for how long."
-    )
     evaluation: EvaluationSettings = Field(
         default=EvaluationSettings(), description="Threshold, what is served."
     )
     gate: GateSettings = Field(default=GateSettings(), description="When a model is good enough.")
+    search: SearchSettings = Field(
+        default=SearchSettings(), description="Automated machine learning: what is tried, and for how long."
+    )
     compute: ComputeSettings = Field(
         default=ComputeSettings(pool="gpu"),
         description="Where the fine-tuning runs, and what is woken for it.",
+    )
+    compute_hours: ComputeHours | None = Field(
+        default=None,
+        description="When the machines behind compute.pool are woken and put to sleep by the clock.",
     )
     schedule: Schedule | None = Field(
         default=Schedule(cron=HALF_YEARLY), description="When it is retrained by itself; null: never."

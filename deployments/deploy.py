@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import ObjectNotFound
@@ -9,26 +10,23 @@ from prefect.settings import get_current_settings
 from rich.console import Console
 
 from deployments.data_set_file import DataSetFile, read_data_sets
-from deployments.desired import channels_of, desired_state
+from deployments.desired import DesiredState, channels_of, desired_state
 from deployments.plan import Change, Plan, make_plan, write_record
 from deployments.registered import POOLS, SHARED, Channel
+from deployments.try_channels import BLOCK_TYPES, send_test_messages
 from tasks.errors import ConfigError
 from tasks.server.blocks import Datastore, Email, LabelStudioToken
-from tasks.server.upcoming import ensure_upcoming_runs
+from tasks.server.upcoming import ensure_upcoming_runs, upcoming_runs
 from tasks.server.work_pool import client
 
 DATA_SETS = Path(__file__).parent / "data_sets"
 
-BLOCK_TYPES = {
-    "slack": "slack-webhook",
-    "teams": "ms-teams-webhook",
-    "email": Email.get_block_type_slug(),
-    "webhook": "custom-webhook",
-}
 SIGNS = {"create": "+", "change": "~", "remove": "-"}
 
 
-def deploy(data_sets: Path | None, *, dry_run: bool, reset_schedules: bool) -> Plan:
+def deploy(
+    data_sets: Path | None, *, dry_run: bool, reset_schedules: bool, send_test_message: bool = False
+) -> Plan:
     """Find what differs, say it, and change it unless this is a dry run.
 
     Raises: ConfigError when no server is configured, a file is wrong, or a notification block is missing.
@@ -46,7 +44,10 @@ def deploy(data_sets: Path | None, *, dry_run: bool, reset_schedules: bool) -> P
                 change.apply(server)
             write_record(server, desired)
             ensure_upcoming_runs(server)
-    _show(plan, dry_run=dry_run)
+        runs = [] if dry_run else _next_runs(server, desired)
+    if send_test_message:
+        send_test_messages(channels_of(files))
+    _show(plan, runs, dry_run=dry_run)
     return plan
 
 
@@ -95,12 +96,29 @@ def _block(server: SyncPrefectClient, channel: Channel) -> UUID:
         ) from error
 
 
-def _show(plan: Plan, *, dry_run: bool) -> None:
+def _next_runs(server: SyncPrefectClient, desired: DesiredState) -> list[str]:
+    """A line for each deployment with runs to come: when, in the time zone of its schedule."""
+    found = {row.name: row for row in server.read_deployments(limit=200)}
+    lines = []
+    for row in desired.deployments:
+        there = found.get(row.name)
+        due = upcoming_runs(server, there.id)[:2] if there is not None and there.schedules else []
+        if there is None or not due:
+            continue
+        zone = str(getattr(there.schedules[0].schedule, "timezone", None) or "UTC")
+        times = [f"{time.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}" for time in due]
+        lines.append(f"{row.name}: {', then '.join(times)} ({zone})")
+    return lines
+
+
+def _show(plan: Plan, runs: list[str], *, dry_run: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for change in plan.changes:
         console.print(_line(change), markup=False)
     for words in plan.kept:
         console.print(f"  {words}; kept, --reset-schedules would undo it", markup=False)
+    for line in runs:
+        console.print(f"  next runs of {line}", markup=False)
     count = len(plan.changes)
     if not count:
         console.print("no change")

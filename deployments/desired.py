@@ -10,6 +10,7 @@ from deployments.data_set_file import DataSetFile, Labelling
 from deployments.notifications import automations_of, dead_runs
 from deployments.registered import Channel, Deployment, WorkPool
 from deployments.triggers import triggers_of
+from tasks.errors import ConfigError
 from tasks.record import Frozen
 from tasks.server.upcoming import OURS
 
@@ -46,6 +47,7 @@ def desired_state(
             deployments.append(_score(data_set))
         if data_set.labelling is not None:
             deployments.append(_label(data_set, data_set.labelling))
+    deployments += _by_the_clock(data_sets)
     automations = [dead_runs(), *(trigger for data_set in data_sets for trigger in triggers_of(data_set))]
     for channel in channels:
         automations += automations_of(channel, blocks[channel.name], ui_url)
@@ -104,6 +106,54 @@ def _score(data_set: DataSetFile) -> Deployment:
         tags=(data_set.name, *(channel.tag for channel in data_set.notify)),
         concurrency_limit=1,
     )
+
+
+def _by_the_clock(data_sets: Sequence[DataSetFile]) -> list[Deployment]:
+    """Starting and stopping the machines behind a pool at the hours of a file.
+
+    Raises: ConfigError when there is nothing to start, or two files give one pool different hours.
+    """
+    said: dict[str, DataSetFile] = {}
+    for data_set in data_sets:
+        if data_set.compute_hours is None:
+            continue
+        pool, kind = data_set.compute.pool, data_set.compute.driver.kind
+        if pool is None or kind == "none":
+            raise ConfigError(
+                f"{data_set.name}: compute_hours: nothing can be started or stopped behind the pool",
+                cure="set compute.pool and compute.driver, or leave compute_hours out",
+            )
+        other = said.setdefault(pool, data_set)
+        if (other.compute_hours, other.compute.driver) != (data_set.compute_hours, data_set.compute.driver):
+            raise ConfigError(
+                f"{other.name} and {data_set.name} give the pool '{pool}' different compute_hours or drivers",
+                cure="give them in one of the two files only",
+            )
+    return [row for pool, data_set in said.items() for row in _start_and_stop(pool, data_set)]
+
+
+def _start_and_stop(pool: str, data_set: DataSetFile) -> list[Deployment]:
+    hours = data_set.compute_hours
+    assert hours is not None  # noqa: S101 - the caller asked
+    work = {
+        "start": ("Wake the machines behind", hours.start),
+        "stop": ("Put to sleep the machines behind", hours.stop),
+    }
+    return [
+        Deployment(
+            name=f"compute-{verb}-{pool}",
+            entrypoint=f"flows.compute.compute_{verb}",
+            pool="default",
+            description=f"{what} the work pool {pool}, at the hours of {data_set.name}.",
+            parameters={"pool": pool, "driver": data_set.compute.driver.model_dump(mode="json")},
+            schedules=(schedule,),
+            tags=tuple(channel.tag for channel in data_set.notify),
+            concurrency_limit=1,
+            on_overlap="cancel",
+        )
+        for verb, (what, schedule) in work.items()
+        if schedule is not None
+    ]
 
 
 def _label(data_set: DataSetFile, labelling: Labelling) -> Deployment:

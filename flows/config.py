@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
-class WorkspaceLocation(Frozen):
+class WorkspaceLocation(Frozen, title="Workspace"):
     """Where Lightbox keeps what it makes."""
 
     url: StoreUrl = Field(min_length=1, description="fsspec URL or folder that Lightbox owns.")
@@ -49,7 +49,7 @@ class WorkspaceLocation(Frozen):
         return Workspace(self.url, block_options(self.block))
 
 
-class DataSet(Frozen):
+class DataSet(Frozen, title="Data set"):
     """What the images are about."""
 
     name: str = Field(
@@ -75,7 +75,7 @@ class DataSet(Frozen):
     )
 
 
-class TrainingSettings(Frozen):
+class TrainingSettings(Frozen, title="Training"):
     """What is trained, and how long."""
 
     preset: PresetName = Field(
@@ -149,7 +149,7 @@ class TrainingSettings(Frozen):
         return TrainingOptions(seed=self.seed, device=self.device, devices=self.devices), None
 
 
-class EvaluationSettings(ThresholdRule):
+class EvaluationSettings(ThresholdRule, title="Evaluation"):
     """How the model is evaluated and what is served."""
 
     prevalence: float | None = Field(

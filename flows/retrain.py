@@ -50,9 +50,9 @@ def retrain(
     dataset: DataSet,
     checks: CatalogueSettings = CatalogueSettings(),  # noqa: B008 - frozen
     training: TrainingSettings = TrainingSettings(),  # noqa: B008 - frozen
-    search: SearchSettings = SearchSettings(),  # noqa: B008 - frozen
     evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - frozen
     gate: GateSettings = GateSettings(),  # noqa: B008 - frozen
+    search: SearchSettings = SearchSettings(),  # noqa: B008 - frozen
     compute: ComputeSettings = ComputeSettings(),  # noqa: B008 - frozen
     tracking: TrackingSettings = TrackingSettings(),  # noqa: B008 - frozen
     force: bool = False,
@@ -65,9 +65,9 @@ def retrain(
         dataset: What the images are about.
         checks: Checks, copies and folds.
         training: Backbone, recipe and device.
-        search: Automated machine learning: what is tried, and for how long.
         evaluation: Threshold, and what is served.
         gate: When a model is good enough.
+        search: Automated machine learning: what is tried, and for how long.
         compute: Where search and fine-tuning run, and what is woken for them.
         tracking: Whether MLflow is told, and where.
         force: Run every stage again, also where nothing changed.

@@ -14,7 +14,7 @@ from tasks.record import Frozen
 from tasks.score import Scores, score_images
 
 
-class RegisteredModel(Frozen):
+class RegisteredModel(Frozen, title="Model"):
     """Which model scores."""
 
     workspace: WorkspaceLocation = Field(description="Workspace with the registry.")

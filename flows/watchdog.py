@@ -31,14 +31,14 @@ from tasks.server.upcoming import OURS, ensure_upcoming_runs
 from tasks.server.work_pool import client, drain_began, last_activity, resume, started_runs
 
 
-class Watched(Frozen):
+class Watched(Frozen, title="Compute to watch"):
     """Compute that the watchdog looks after."""
 
     pool: str = Field(min_length=1, description="Work pool.")
     driver: DriverSettings = Field(description="What stands behind it.")
 
 
-class WatchdogLimits(Frozen):
+class WatchdogLimits(Frozen, title="Limits"):
     """How long something may last before it counts as left behind."""
 
     silent_minutes: float = Field(

@@ -27,7 +27,7 @@ class Range(Frozen):
         return self
 
 
-class SearchSpace(Frozen):
+class SearchSpace(Frozen, title="Search space"):
     """What may be tried. A list with one value fixes it."""
 
     backbones: tuple[BackboneName, ...] | None = Field(
@@ -68,7 +68,7 @@ class SearchSpace(Frozen):
     )
 
 
-class SearchSettings(Frozen):
+class SearchSettings(Frozen, title="Search for a recipe"):
     """How the recipe is looked for, and for how long."""
 
     mode: Literal["by_preset", "on", "off"] = Field(

@@ -82,7 +82,7 @@ DriverSettings = Annotated[
 ]
 
 
-class ComputeSettings(Frozen):
+class ComputeSettings(Frozen, title="Compute"):
     """Where the fine-tuning runs, and which machines are woken for it."""
 
     pool: str | None = Field(

@@ -5,7 +5,7 @@ from pydantic import Field
 from tasks.record import Frozen
 
 
-class NearCopyRule(Frozen):
+class NearCopyRule(Frozen, title="Near copies"):
     """When two images count as copies of one another."""
 
     search: bool = Field(

@@ -22,7 +22,7 @@ CROSS_VALIDATION_BELOW = 2_000
 LEAST_FOLDS: Final = 3
 
 
-class LabelReading(Frozen):
+class LabelReading(Frozen, title="Reading labels"):
     """How labels are read from folders and from a table."""
 
     path_column: str | None = Field(
@@ -70,7 +70,7 @@ class LabelReading(Frozen):
         return names
 
 
-class ImagesSource(Frozen):
+class ImagesSource(Frozen, title="Images"):
     """Where the images and their labels are."""
 
     url: StoreUrl = Field(
@@ -92,7 +92,7 @@ class ImagesSource(Frozen):
     )
 
 
-class CatalogueSettings(Frozen):
+class CatalogueSettings(Frozen, title="Checks, copies and folds"):
     """How images are checked and kept apart."""
 
     max_reject_fraction: float = Field(

@@ -10,7 +10,7 @@ from tasks.record import Frozen
 Side = Literal["lower bound", "value"]
 
 
-class GateSettings(Frozen):
+class GateSettings(Frozen, title="When a model is good enough"):
     """What a model must show before it is served. Every bar must be reached; being better than chance is no option."""
 
     min_recall: float = Field(

@@ -14,7 +14,7 @@ WORST_BYTES: Final = 26
 """Bytes a pixel at the worst step of decoding the worst format, JPEG 2000 with four channels (`memory.peak_bytes`)."""
 
 
-class DecodeLimits(Frozen):
+class DecodeLimits(Frozen, title="What counts as an image"):
     """What size of image is accepted."""
 
     min_side_px: int = Field(

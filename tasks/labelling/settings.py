@@ -13,7 +13,7 @@ DEFAULT_INSTRUCTIONS: Final = (
 )
 
 
-class AgreementRule(Frozen):
+class AgreementRule(Frozen, title="Agreement"):
     """How many people look at an image, and when they agree."""
 
     min_labellers: int = Field(default=1, ge=1, le=20, description="People who look at each image.")
@@ -41,7 +41,7 @@ class AgreementRule(Frozen):
         return self
 
 
-class LabellingSettings(Frozen):
+class LabellingSettings(Frozen, title="Labelling"):
     """How a data set is labelled."""
 
     classes: tuple[str, ...] = Field(

@@ -12,7 +12,7 @@ from tasks.stores.urls import holds_secret
 URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 
 
-class TrackingSettings(Frozen):
+class TrackingSettings(Frozen, title="MLflow"):
     """Whether a run is shown in MLflow, and where."""
 
     enabled: bool = Field(default=False, description="Log the run, its figures and its bundle to MLflow.")

@@ -148,7 +148,7 @@ class Trainer:
             watched = f", validation loss {row.validation_loss:.3f}"
         if row.validation_auc is not None:
             watched += f", AUC {row.validation_auc:.3f}"
-        return f"loss {row.train_loss:.3f}{watched}, {left:.0f} s left"
+        return f"epochs, loss {row.train_loss:.3f}{watched}, {left:.0f} s left"
 
     def _epoch(self, progress: Progress) -> float:
         """Train on every image once; answer the mean loss."""

@@ -82,7 +82,7 @@ def test_each_recipe_learns_with_the_packaged_weights(
     assert {parameter.dtype for parameter in member.network.parameters()} == {torch.float32}
     if not isinstance(recipe, Probe):
         assert [row.epoch for row in member.curves] == [1, 2, 3]
-        assert re.fullmatch(r"loss \d\.\d{3}, \d+ s left", told[-1][2])
+        assert re.fullmatch(r"epochs, loss \d\.\d{3}, \d+ s left", told[-1][2])
         assert told[-1][:2] == (3, 3)
 
 
