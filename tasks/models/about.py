@@ -12,7 +12,7 @@ NOT_STATED: Final = "not stated"
 _LONGEST = 2_000
 
 
-class AboutDataSet(Frozen):
+class AboutDataSet(Frozen, title="What readers must know"):
     """What reporting standards ask for beside figures (TRIPOD+AI, CLAIM, STARD-AI); each may be left empty."""
 
     intended_use: str = Field(
