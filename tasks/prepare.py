@@ -10,7 +10,7 @@ from tasks.engine.run import Run
 from tasks.engine.stage import progress, stage
 from tasks.images import image_cache
 from tasks.images.image_cache import CachedImages, build_image_cache, open_image_cache
-from tasks.images.settings import Preprocessing
+from tasks.images.settings import DECODER, Preprocessing
 from tasks.ingest import Listing, image_reader
 from tasks.record import Record, digest_of
 
@@ -37,7 +37,8 @@ def prepare_images(
         (sha256, partial(read, path))
         for sha256, path in zip(contents["sha256"], contents["path"], strict=True)
     ]
-    key = digest_of([preprocessing.model_dump(mode="json"), catalogue.decode.model_dump(mode="json")])[:16]
+    said = (preprocessing.model_dump(mode="json"), catalogue.decode.model_dump(mode="json"))
+    key = digest_of([*said, DECODER])[:16]
     cache = build_image_cache(
         run.open_workspace(), key, items, preprocessing, limits=catalogue.decode, progress=progress()
     )

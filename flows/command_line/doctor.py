@@ -25,7 +25,12 @@ PACKAGES = (
     "fsspec",
     "adlfs",
 )
-EXTRAS = {"s3fs": "s3:// stores", "gcsfs": "gs:// stores", "nilearn": "the demo's images"}
+EXTRAS = {
+    "s3fs": "s3:// stores",
+    "gcsfs": "gs:// stores",
+    "pillow-heif": "HEIC images",
+    "nilearn": "the demo's images",
+}
 
 
 CheckedWorkspace = Annotated[WorkspaceLocation | None, WORKSPACE.but({}, "Workspace to check for access")]

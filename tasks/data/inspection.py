@@ -16,7 +16,7 @@ from pyarrow.lib import ArrowException
 from tasks.copies.duplicates import dhash
 from tasks.images.decode import decoded
 from tasks.images.reject_reasons import ImageRejected, RejectReason
-from tasks.images.settings import DecodeLimits
+from tasks.images.settings import DECODER, DecodeLimits
 from tasks.record import digest_of
 from tasks.stores.fetch_index import MAX_FILE_BYTES
 from tasks.stores.layout import INSPECTIONS
@@ -206,7 +206,7 @@ def inspected_files(
     progress: Progress = silent,
 ) -> InspectedImages:
     """Look at each content that no earlier run with the same limits looked at."""
-    made_by = digest_of([limits.model_dump(mode="json"), FACTS])[:16]
+    made_by = digest_of([limits.model_dump(mode="json"), FACTS, DECODER])[:16]
     wanted = {file.sha256 for file in files}
     known: dict[str, Inspection | Rejection] = {}
     for path in workspace.list(INSPECTIONS.folder(limits=made_by)):

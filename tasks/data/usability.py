@@ -11,6 +11,11 @@ from tasks.errors import ConfigError, DataSetUnusable, TooManyRejects
 from tasks.images.reject_reasons import RejectReason
 
 _NAMED: Final = 5
+_LIMITS: Final = {
+    RejectReason.too_small: "lower min_side_px (--min-side-px)",
+    RejectReason.decompression_bomb: "raise max_pixels (--max-pixels)",
+}
+"""What lets files pass that were refused for a limit of ours."""
 
 
 def check_usable(
@@ -191,5 +196,9 @@ def _check_rejects(table: CatalogueTable, max_reject_fraction: float) -> None:
     raise TooManyRejects(
         f"{len(rejects)} of {total} labelled files cannot be used ({len(rejects) / total:.1%}; "
         f"max_reject_fraction={max_reject_fraction})\n" + "\n".join(lines),
-        cure="repair or remove these files, or raise max_reject_fraction",
+        cure="repair or remove these files"
+        + "".join(
+            f", or {way}" for reason, way in _LIMITS.items() if (rejects["reason"] == str(reason)).any()
+        )
+        + ", or raise max_reject_fraction (--max-reject-fraction)",
     )

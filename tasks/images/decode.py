@@ -7,10 +7,10 @@ patched up.
 
 import threading
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeVar
 
 import numpy as np
@@ -23,6 +23,8 @@ from tasks.images.effort import MeteredFile, TooComplex, check_file, check_opene
 from tasks.images.memory import SHARED, peak_bytes, piece_pixels
 from tasks.images.reject_reasons import ImageRejected, RejectReason
 from tasks.images.settings import DecodeLimits, Preprocessing
+from tasks.images.tiff_numbers import TiffNumbers, tiff_numbers
+from tasks.images.unreadable import check_png_checksums, is_cut_off, unidentified
 from tasks.work.memory_budget import MemoryBudget
 
 Result = TypeVar("Result")
@@ -32,34 +34,10 @@ _STRIP_PIXELS: Final = 1 << 18
 FORMATS: Final = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
 """Pillow's names of the formats that are read; Pillow's other decoders are never reached."""
 
+HEIF: Final = "HEIF"
+"""Read too where the extra heif is installed: pictures of phones, HEIC."""
 
-_UNSUPPORTED_MAGIC: Final = (
-    (128, b"DICM", "DICOM; export the slice as PNG or TIFF first"),
-    (344, b"n+1\0", "NIfTI; export slices as PNG or TIFF first"),
-    (344, b"ni1\0", "NIfTI; export slices as PNG or TIFF first"),
-    (4, b"ftyp", "HEIF or AVIF"),
-    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"8BPS", "Photoshop"),
-    (0, b"DDS ", "DirectDraw surface"),
-    (0, b"%PDF", "PDF"),
-    (0, b"%!PS", "PostScript"),
-    (0, b"\x89HDF\r\n\x1a\n", "HDF5"),
-    (0, b"\x1f\x8b", "gzip archive"),
-    (0, b"PK\x03\x04", "zip archive"),
-)
-
-_KNOWN_MAGIC: Final = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF8",
-    b"BM",
-    b"II*\0",
-    b"MM\0*",
-    b"RIFF",
-    b"\x00\x00\x00\x0cjP  ",
-    b"\xff\x4f\xff\x51",
-)
+_HEIF_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx")
 
 
 @dataclass(frozen=True)
@@ -103,7 +81,8 @@ def decoded(
 
     - EXIF orientation is applied. Animations and multi-page files give their first frame; an APNG gives its
       default image.
-    - Transparency, in any form, is composited on black.
+    - Transparency, in any form, is composited on black. Where it is 0 everywhere, it counts as if there were none;
+      a mask of 0 and 1 counts as 0 and 255.
     - Grey is repeated over the channels; palettes, CMYK and YCbCr are converted by Pillow.
     - Grey with more than 8 bits: non-negative integers are shifted right until their maximum fits 8 bits,
       so that 12 bits stored in 16 keep their contrast; floats within 0..1 are multiplied by 255; anything
@@ -118,22 +97,40 @@ def decoded(
         raise ImageRejected(RejectReason.empty_file, "0 bytes")
     with _pillow_warnings_off():
         _guarded(data, lambda: check_file(data))
+        numbers = tiff_numbers(data)
+        data = data if numbers is None else numbers.data
         file = MeteredFile(data)
-        image = _guarded(data, lambda: Image.open(file, formats=FORMATS))
-        _check_size(image, limits)
+        formats = (HEIF,) if _is_heif(data) and _reads_heif() else FORMATS
+        image = _guarded(data, lambda: Image.open(file, formats=formats))
+        _check_size(image, limits, 1 if numbers is None else numbers.columns)
         _guarded(data, lambda: check_opened(image, file))
-        _check_png_checksums(data)
+        check_png_checksums(data)
     with memory.taken(peak_bytes(image)):
-        yield _loaded(data, image)
+        yield _loaded(data, image, numbers)
 
 
-def _loaded(data: bytes, image: Image.Image) -> Decoded:
+def _is_heif(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
+
+
+@cache
+def _reads_heif() -> bool:
+    """Whether the extra is installed; Pillow knows the format from here on, and reads it where it is named alone."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _loaded(data: bytes, image: Image.Image, numbers: TiffNumbers | None) -> Decoded:
     """Pixels of an opened image, of which nothing else stays in memory."""
     with _pillow_warnings_off(), closing(image):
         _guarded(data, image.load)
         kind = "JPEG" if image.format == "MPO" else str(image.format)
-        mode = image.mode
-        pixels = _guarded(data, lambda: upright_rgb(image))
+        mode = image.mode if numbers is None else ("F" if numbers.dtype.kind == "f" else "I")
+        pixels = _guarded(data, lambda: upright_rgb(image, numbers))
         multi_frame = _has_more_frames(image)
     pixels.setflags(write=False)
     height, width, _ = pixels.shape
@@ -180,41 +177,23 @@ def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _check_size(image: Image.Image, limits: DecodeLimits) -> None:
-    width, height = image.size
-    if width * height <= limits.max_pixels < piece_pixels(image):
+def _check_size(image: Image.Image, limits: DecodeLimits, columns: int) -> None:
+    width, height = image.width // columns, image.height
+    piece = piece_pixels(image) // columns
+    if width * height <= limits.max_pixels < piece:
         raise ImageRejected(
             RejectReason.decompression_bomb,
-            f"tiles of {piece_pixels(image)} px are more than max_pixels={limits.max_pixels}",
+            f"tiles of {piece} px are more than max_pixels={limits.max_pixels}",
         )
     if width * height > limits.max_pixels:
         raise ImageRejected(
             RejectReason.decompression_bomb,
             f"{width}x{height} px is more than max_pixels={limits.max_pixels}",
         )
-    if min(image.size) < limits.min_side_px:
+    if min(width, height) < limits.min_side_px:
         raise ImageRejected(
             RejectReason.too_small, f"{width}x{height} px, the least side is min_side_px={limits.min_side_px}"
         )
-
-
-def _check_png_checksums(data: bytes) -> None:
-    """Refuse a PNG with a wrong CRC, which Pillow decodes to wrong pixels when the damage inflates by chance.
-
-    A chunk that the file ends in is left to the decoder. Source: PNG specification, section 5.3.
-    """
-    if not data.startswith(b"\x89PNG"):
-        return
-    view, start = memoryview(data), 8
-    while start + 12 <= len(data):
-        stop = start + 12 + int.from_bytes(view[start : start + 4], "big")
-        kind = bytes(view[start + 4 : start + 8])
-        if stop > len(data) or kind == b"IEND":
-            return
-        stated = int.from_bytes(view[stop - 4 : stop], "big")
-        if kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT") and zlib.crc32(view[start + 4 : stop - 4]) != stated:
-            raise ImageRejected(RejectReason.unreadable, f"wrong checksum in chunk {kind.decode()}")
-        start = stop
 
 
 def _guarded(data: bytes, step: Callable[[], Result]) -> Result:
@@ -234,40 +213,10 @@ def _guarded(data: bytes, step: Callable[[], Result]) -> Result:
             RejectReason.decompression_bomb, "decoding asks for more memory than there is"
         ) from None
     except UnidentifiedImageError:
-        raise _unidentified(data) from None
+        raise unidentified(data) from None
     except Exception as error:  # noqa: BLE001 - damaged files make Pillow raise nearly anything
-        reason = RejectReason.truncated if _is_cut_off(data, str(error)) else RejectReason.unreadable
+        reason = RejectReason.truncated if is_cut_off(data, str(error)) else RejectReason.unreadable
         raise ImageRejected(reason, f"{type(error).__name__}: {error}") from None
-
-
-def _unidentified(data: bytes) -> ImageRejected:
-    for offset, magic, name in _UNSUPPORTED_MAGIC:
-        if data[offset : offset + len(magic)] == magic:
-            return ImageRejected(RejectReason.unsupported, name)
-    if data.startswith(_KNOWN_MAGIC):
-        if _is_cut_off(data, ""):
-            return ImageRejected(
-                RejectReason.truncated, f"the file ends in its header, after {len(data)} bytes"
-            )
-        return ImageRejected(RejectReason.unreadable, "the header is damaged")
-    return ImageRejected(RejectReason.not_an_image, f"begins with {data[:16]!r}")
-
-
-def _is_cut_off(data: bytes, message: str) -> bool:
-    """Whether a file that failed to decode failed because its end is missing."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return b"\xff\xd9" not in data[-1024:]
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-1024:]
-    if data.startswith(b"GIF8"):
-        return not data.rstrip(b"\0").endswith(b";")
-    if data.startswith(b"RIFF"):
-        return len(data) < int.from_bytes(data[4:8], "little") + 8
-    if data.startswith(b"BM"):
-        return len(data) < int.from_bytes(data[2:6], "little")
-    return any(
-        sign in message.lower() for sign in ("truncated", "not enough", "unexpected end", "broken data")
-    )
 
 
 def _has_more_frames(image: Image.Image) -> bool:

@@ -19,6 +19,9 @@ _OTHER_MODE_BYTES: Final = 4
 _WEBP_BYTES: Final = 17
 """Two canvases of four bytes a pixel in libwebp, the frame that Pillow takes out, and its image."""
 
+_HEIF_BYTES: Final = 16
+"""Planes of libde265 and libheif's RGB, and Pillow's image."""
+
 _BITS_PER_SAMPLE, _TILE_WIDTH, _TILE_LENGTH = 258, 322, 323  # TIFF 6.0
 _MEMORY_LIMIT: Final = Path("/sys/fs/cgroup/memory.max")
 _SHARE: Final = 4
@@ -40,6 +43,8 @@ def peak_bytes(image: Image.Image) -> int:
             loading = 2 * bands + stored
         case "WEBP":
             loading = _WEBP_BYTES
+        case "HEIF":
+            loading = _HEIF_BYTES
         case "PPM":  # values of more than 8 bits are built up in Python
             loading = 3 * stored
         case "TIFF":

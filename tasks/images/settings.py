@@ -14,6 +14,10 @@ WORST_BYTES: Final = 26
 """Bytes a pixel at the worst step of decoding the worst format, JPEG 2000 with four channels (`memory.peak_bytes`)."""
 
 
+DECODER: Final = 2
+"""Another number where the same file gives other pixels: what was looked at or prepared before is not taken then."""
+
+
 class DecodeLimits(Frozen, title="What counts as an image"):
     """What size of image is accepted."""
 
