@@ -159,6 +159,13 @@ class EvaluationSettings(ThresholdRule, title="Evaluation"):
         description="Share of images with the finding where the model is to be used, such as 0.02: for that the report "
         "says how many alarms are right and how many findings are missed. Left out, that of the images here.",
     )
+    robustness_images: int | None = Field(
+        default=None,
+        ge=0,
+        le=5_000,
+        description="How many images are judged again after small changes (JPEG, blur, brightness, contrast, crop). "
+        "Left out: 100, and none with the preset fast; 0: none.",
+    )
     served: Literal["average", "refit"] = Field(
         default="average",
         description="average: the members of the cross-validation together. refit: one network trained again on "
@@ -169,3 +176,9 @@ class EvaluationSettings(ThresholdRule, title="Evaluation"):
     def rule(self) -> ThresholdRule:
         """By which the threshold is chosen."""
         return ThresholdRule(**{name: getattr(self, name) for name in ThresholdRule.model_fields})
+
+    def robustness_sample(self, preset: PresetName) -> int:
+        """How many images are judged again after small changes."""
+        if self.robustness_images is not None:
+            return self.robustness_images
+        return 0 if preset == "fast" else 100

@@ -7,6 +7,7 @@ from pydantic import Field
 from tasks.audit import Audit, AuditFindings
 from tasks.automl.chosen import SearchResult
 from tasks.catalogue import Catalogue
+from tasks.check_robustness import Robustness
 from tasks.clinical import Clinical, ClinicalFigures
 from tasks.data.flow import ImageFlow
 from tasks.data.given_split import Leak
@@ -51,6 +52,9 @@ class RetrainResult(Frozen):
     evaluation: Evaluation = Field(description="Honest figures.")
     about: AboutDataSet = Field(description="What people said of the data set.")
     flow: ImageFlow = Field(description="Where each image and patient went.")
+    robustness: Robustness | None = Field(
+        description="What small changes of the images do to the figures, where it was checked."
+    )
     model_card: str = Field(description="Where the model card is.")
     clinical: ClinicalFigures = Field(description="What the figures mean for patients.")
     leak: Leak | None = Field(description="With a given split: copies that stand on both of its sides.")
@@ -85,6 +89,7 @@ class RetrainResult(Frozen):
         evaluated: EvaluatedBundle,
         clinical: Clinical,
         described: Described,
+        robustness: Robustness | None,
         verdict: Verdict,
         promoted: Promotion,
         page: Report,
@@ -118,6 +123,7 @@ class RetrainResult(Frozen):
             clinical=clinical.figures,
             about=described.about,
             flow=described.flow,
+            robustness=robustness,
             model_card=run.open_workspace().uri(described.card.path),
             leak=evaluated.leak,
             evaluation_without_leaks=evaluated.evaluation_without_leaks,

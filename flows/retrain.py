@@ -13,6 +13,7 @@ from tasks.audit import audit_images
 from tasks.automl.chosen import ChosenRecipes
 from tasks.automl.settings import SearchSettings
 from tasks.catalogue import build_catalogue
+from tasks.check_robustness import check_robustness
 from tasks.clinical import clinical_figures
 from tasks.compute.settings import ComputeSettings
 from tasks.data.settings import CatalogueSettings, ImagesSource
@@ -109,6 +110,12 @@ def retrain(
         described = describe_bundle(run, listing, catalogue, audit, evaluated, clinical, dataset.about)
         evaluated = described.evaluated
         verdict = decide_promotion(run, listing, catalogue, audit, evaluated, gate, evaluation.recall_target)
+        sample = evaluation.robustness_sample(training.preset)
+        robustness = (
+            check_robustness(run, listing, catalogue, bundle, predictions, evaluated, sample)
+            if sample
+            else None
+        )
         version = publish(run, bundle, evaluated)
         report = write_report(
             run,
@@ -120,6 +127,7 @@ def retrain(
             evaluated,
             clinical,
             described,
+            robustness,
             verdict,
             version,
             dataset.finding,
@@ -141,6 +149,7 @@ def retrain(
         evaluated,
         clinical,
         described,
+        robustness,
         verdict,
         promoted,
         report,

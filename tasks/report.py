@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tasks.audit import Audit
 from tasks.catalogue import Catalogue, copies_ever, read_catalogue, read_near_pairs
+from tasks.check_robustness import Robustness
 from tasks.clinical import Clinical
 from tasks.data.catalogue_table import CatalogueTable
 from tasks.decide import Verdict
@@ -59,7 +60,7 @@ class Report(Record):
         return f"{self.suspect_images} images with a doubtful label; report at {self.uri}"
 
 
-@stage("report", version=5)
+@stage("report", version=6)
 def write_report(
     run: Run,
     listing: Listing,
@@ -70,6 +71,7 @@ def write_report(
     evaluated: EvaluatedBundle,
     clinical: Clinical,
     described: Described,
+    robustness: Robustness | None,
     verdict: Verdict,
     published: Published,
     finding: str | None,
@@ -92,6 +94,7 @@ def write_report(
         per_patient=clinical.figures.per_patient,
         practice=clinical.figures.practice,
         subgroups=clinical.figures.subgroups,
+        robustness=robustness.rows if robustness else (),
         about=described.about,
         flow=described.flow,
         predictions=rows,

@@ -17,6 +17,7 @@ from tasks.evaluation.intervals import Floats, Ints
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.patients import PatientFacts
 from tasks.evaluation.practice import InPractice
+from tasks.evaluation.robustness import AfterChange
 from tasks.evaluation.shortcuts import Shortcut
 from tasks.evaluation.subgroups import Subgroups
 from tasks.models.about import AboutDataSet
@@ -196,6 +197,7 @@ class ReportContent:
     per_patient: Evaluation | None = None
     practice: InPractice | None = None
     subgroups: Sequence[Subgroups] = ()
+    robustness: Sequence[AfterChange] = ()
     finding: Finding | None = None
     curves: Mapping[str, Sequence[EpochFigures]] = field(default_factory=dict)
     notes: Sequence[str] = ()

@@ -248,6 +248,7 @@ def _sections(content: ReportContent) -> list[tuple[str, str]]:
         ("practice", "In practice", content.practice is not None),
         ("patients", "Patients", True),
         ("subgroups", "Subgroups", bool(content.subgroups)),
+        ("robustness", "Robustness", bool(content.robustness)),
         ("second-looks", "Second looks", bool(content.second_looks)),
         ("champion", "Champion", content.comparison is not None),
         ("threshold", "Threshold", content.serving.threshold is not None),

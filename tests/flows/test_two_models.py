@@ -104,7 +104,7 @@ class Went:
                     self.trained,
                     self.bundle,
                 ),
-                *(self.evaluated, clinical, described, verdict, version, None),
+                *(self.evaluated, clinical, described, None, verdict, version, None),
             )
         self.page = self.run.open_workspace().read(report.page.path).decode()
         another = open_run(str(folder / "ws"), None, "small")

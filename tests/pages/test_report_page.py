@@ -26,6 +26,7 @@ from tasks.evaluation.patients import (
     patient_numbers,
 )
 from tasks.evaluation.practice import in_practice
+from tasks.evaluation.robustness import after_change
 from tasks.evaluation.settings import GateSettings
 from tasks.evaluation.shortcuts import Shortcut
 from tasks.evaluation.subgroups import subgroups
@@ -147,6 +148,18 @@ def _full(text: str) -> ReportContent:
         provenance={text: text},
         seconds={text: 1.0},
         patients=base.patients.model_copy(update={"known": "key", "cautions": (text,)}),
+        robustness=[
+            after_change(
+                text,
+                predictions.labels,
+                predictions.groups,
+                side,
+                predictions.predicted,
+                ["no", text],
+                positive_class=text,
+                protocol="cross_validation",
+            )
+        ],
         per_patient=base.evaluation,
         subgroups=subgroups(
             {text: (pd.Series([text, "other"] * 60), False)},
