@@ -89,16 +89,14 @@ def _dearest(positive: Bools, weights: Floats, rule: ThresholdRule) -> Floats:
 
 
 def _to_the_gap(thresholds: Floats, positive: Bools, scores: Floats, present: Bools) -> Floats:
-    """Lower each threshold as far as that misses fewer and raises no false alarm, and keep it off its neighbours."""
+    """Lower each threshold to the middle of its gap, which raises no false alarm, and keep it off its neighbours."""
     below = present & ~positive & (scores < thresholds[:, None] - _TIE)
     last = np.max(scores, axis=1, where=below, initial=-np.inf)
     above = present & (scores > last[:, None])
     first = np.min(scores, axis=1, where=above, initial=np.inf)
     last = np.where(np.isfinite(last), last, first - _BELOW_ALL / (1 - _GAP_MARGIN))
     first = np.where(np.isfinite(first), first, last + _BELOW_ALL)
-    margin = _GAP_MARGIN * (first - last)
-    nearby = np.clip(thresholds, last + margin, first - margin)
-    return np.asarray(np.where(thresholds > first, (last + first) / 2, nearby), dtype=np.float64)
+    return np.clip(thresholds, last + _GAP_MARGIN * (first - last), (last + first) / 2)
 
 
 def _capacity(scores: Floats, weights: Floats, capacity: float) -> Floats:

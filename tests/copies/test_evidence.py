@@ -9,7 +9,8 @@ NAN = np.float32("nan")
 
 
 def unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
+    length: NDArray[np.float32] = np.linalg.norm(values, axis=1, keepdims=True)
+    return values / length
 
 
 def test_controls_are_look_alikes_of_other_patients_and_hardly_copies() -> None:

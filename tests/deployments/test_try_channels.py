@@ -1,5 +1,7 @@
 """A test message goes to everybody who is named, and what does not take it is told by name."""
 
+from collections.abc import Callable
+
 import pytest
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
@@ -32,7 +34,7 @@ class Broken(NotificationBlock):
         raise ConnectionError(f"no such host for {subject}, {len(body)} characters")
 
 
-BLOCKS = {
+BLOCKS: dict[str, Callable[[], NotificationBlock]] = {
     "slack-webhook/ward": Synchronous,
     "lightbox-email/ward": Asynchronous,
     "ms-teams-webhook/gone": Broken,

@@ -55,7 +55,8 @@ def test_what_a_part_says_and_shows_never_changes_its_own_predictions(seed: int,
 def test_every_image_is_judged_once_and_by_no_rule_of_its_group() -> None:
     images = _images(2)
     judged = _judged(images)
-    assert sum(one.judged.astype(int) for one, _ in judged.rounds).tolist() == [1] * N
+    times = np.sum([one.judged for one, _ in judged.rounds], axis=0)
+    assert times.tolist() == [1] * N
     for one, rule in judged.rounds:
         assert not set(images.groups[one.choosing]) & set(images.groups[one.judged])
         assert set(images.members[one.choosing]) == set(range(MEMBERS)), "each member's scale is known"

@@ -60,8 +60,18 @@ def test_a_side_is_judged_by_rules_that_were_chosen_on_other_groups() -> None:
     spoilt = logits.copy()
     spoilt[parts == 0, 1] *= -1
     common = replace(common, logits=(logits, spoilt))
-    said = {"classes": ("no", "yes"), "positive_class": "yes", "protocol": "cross_validation"}
-    one, other = (judge_side("v1", common, side, rule=ThresholdRule(), **said) for side in (0, 1))
+    one, other = (
+        judge_side(
+            "v1",
+            common,
+            side,
+            classes=("no", "yes"),
+            positive_class="yes",
+            protocol="cross_validation",
+            rule=ThresholdRule(),
+        )
+        for side in (0, 1)
+    )
     assert one.evaluation.recall.value == 1.0
     assert one.predicted.tolist() == truth.tolist()
     assert (other.predicted[parts == 0] != truth[parts == 0]).all(), "its rule is that of the others"

@@ -1,5 +1,8 @@
 """Figures by subgroup: right counts, readable bands, and a test that finds what is there and no more."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import strategies as st
 from tasks.evaluation.subgroups import NOT_GIVEN, OTHERS, Subgroups, banded_values, heterogeneity, subgroups
 
 
-def series(values: list[object]) -> "pd.Series[str]":
+def series(values: Sequence[Any]) -> "pd.Series[str]":
     return pd.Series(values, dtype="object")
 
 

@@ -10,6 +10,7 @@ from support.runs.staged_run import IMAGES, StagedRun
 from tasks.compare import NamedModel, compare_models, find_model, named_apart
 from tasks.engine.run import Run
 from tasks.errors import ConfigError
+from tasks.evaluation.settings import ThresholdRule
 from tasks.promote import publish
 
 
@@ -29,7 +30,7 @@ def test_a_model_does_not_differ_from_itself(staged_copy: StagedRun) -> None:
     published = publish(run, staged_copy.bundle, staged_copy.evaluated)
     one = NamedModel(name="exported", uri=workspace.uri(staged_copy.bundle.folder))
     other = NamedModel(name="published", uri=published.uri)
-    compared = compare_models(run, staged_copy.listing, staged_copy.catalogue, one, other, 0.9)
+    compared = compare_models(run, staged_copy.listing, staged_copy.catalogue, one, other, ThresholdRule())
     assert (compared.images, compared.unseen_by_first, compared.unseen_by_second) == (IMAGES, IMAGES, IMAGES)
     assert compared.first_evaluation == compared.second_evaluation
     assert compared.comparison.auc_difference.value == 0
