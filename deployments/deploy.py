@@ -43,11 +43,16 @@ def deploy(
             for change in plan.changes:
                 change.apply(server)
             write_record(server, desired)
-            ensure_upcoming_runs(server)
+        ensured = None if dry_run else ensure_upcoming_runs(server)
         runs = [] if dry_run else _next_runs(server, desired)
     if send_test_message:
         send_test_messages(channels_of(files))
     _show(plan, runs, dry_run=dry_run)
+    if ensured is not None and ensured.failed:
+        raise ConfigError(
+            "Everything is registered, but " + "; ".join(ensured.failed),
+            cure="correct or remove this schedule in the data-set file, or in the Prefect UI where it was added there",
+        )
     return plan
 
 

@@ -3,6 +3,8 @@
 What belongs to one data set (its images, schedule, bar, people) stands in a file of its own, see `data_set_file`.
 """
 
+from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,6 +15,9 @@ from tasks.record import Frozen
 
 HALF_YEARLY: Final = "0 3 1 1,7 *"
 HOURLY: Final = "17 * * * *"
+CRON_FIELDS: Final = 5
+"""Prefect takes a sixth for seconds, at the end, where most programs that know one have it at the beginning."""
+
 HEARTBEAT_SECONDS: Final = 30
 """Prefect's smallest; a run that was silent for three of these is dead."""
 
@@ -48,7 +53,17 @@ class Schedule(Row):
     @field_validator("cron")
     @classmethod
     def _cron_is_valid(cls, value: str) -> str:
+        fields = value.split()
+        if not value.startswith("@") and len(fields) != CRON_FIELDS:
+            raise ValueError(
+                f"{value} has {len(fields)} fields: write {CRON_FIELDS}, minute, hour, day, month and weekday, such as "
+                f"{HALF_YEARLY}"
+            )
         CronSchedule(cron=value)
+        if not _ever_fires(value):
+            raise ValueError(
+                f"{value} never comes: none of its months has such a day; write one that there is, as {HALF_YEARLY}"
+            )
         return value
 
     @field_validator("time_zone")
@@ -59,6 +74,16 @@ class Schedule(Row):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value} is no IANA time zone, such as Europe/Berlin") from error
         return value
+
+
+def _ever_fires(cron: str) -> bool:
+    """Whether there is a next time, by what Prefect's scheduler itself asks."""
+    scheduler: Any = import_module("prefect._vendor.croniter")  # without types
+    try:
+        scheduler.croniter(cron, datetime.now(UTC)).get_next(datetime)
+    except scheduler.CroniterBadDateError:
+        return False
+    return True
 
 
 class Channel(Row):

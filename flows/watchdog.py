@@ -1,6 +1,9 @@
 """Watchdog: what was forgotten or left behind is put right, every hour, and said aloud."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient
@@ -24,11 +27,13 @@ from pydantic import Field
 
 from tasks.compute.drivers import driver_of, put_to_sleep
 from tasks.compute.settings import DriverSettings
-from tasks.engine.flow_run import ended, run_name
-from tasks.errors import ComputeUnavailable, LightboxError
+from tasks.engine.flow_run import run_name
+from tasks.errors import ComputeUnavailable, LightboxError, scrubbed
 from tasks.record import Frozen
 from tasks.server.upcoming import OURS, ensure_upcoming_runs
 from tasks.server.work_pool import client, drain_began, last_activity, resume, started_runs
+
+Result = TypeVar("Result")
 
 
 class Watched(Frozen, title="Compute to watch"):
@@ -84,29 +89,45 @@ def watchdog(
         watched: Work pools with compute to look after.
         limits: How long something may last.
     """
+    failed: list[str] = []
     with client() as server:
-        dead = [run.name for run in _unfinished(server) if _mark_dead(server, run, limits)]
-        pools = {row.pool for row in watched or []} | {
-            pool.name for pool in server.read_work_pools(limit=200)
-        }
-        resumed = [pool for pool in sorted(pools) if _resume_left_behind(pool, limits)]
-        scheduled = ensure_upcoming_runs(server)
-    stopped, unseen = [], []
-    for row in watched or []:
-        try:
-            if _stop_forgotten(row, limits):
-                stopped.append(row.pool)
-        except (
-            LightboxError
-        ) as error:  # a driver that cannot be asked leaves the other machines to be stopped
-            unseen.append(f"{row.pool}: {error.message} ({error.cure})")
-    if unseen:
+        runs = _tried("unfinished runs", lambda: _unfinished(server), failed) or []
+        dead = [
+            run.name for run in runs if _tried(run.name, partial(_mark_dead, server, run, limits), failed)
+        ]
+        found = _tried("work pools", lambda: server.read_work_pools(limit=200), failed) or []
+        pools = {row.pool for row in watched or []} | {pool.name for pool in found}
+        resumed = [
+            pool
+            for pool in sorted(pools)
+            if _tried(f"pool {pool}", partial(_resume_left_behind, pool, limits), failed)
+        ]
+        ensured = _tried("runs to come", lambda: ensure_upcoming_runs(server), failed)
+    stopped = [
+        row.pool
+        for row in watched or []
+        if _tried(f"compute of {row.pool}", partial(_stop_forgotten, row, limits), failed)
+    ]
+    failed += ensured.failed if ensured else ()
+    if failed:
         raise ComputeUnavailable(
-            "The watchdog could not look after the compute of " + "; ".join(unseen),
-            cure="put that right, and see by hand whether the machines run",
+            "The watchdog did the rest of its work, but could not look after " + "; ".join(failed),
+            cure="put that right; for compute, see by hand whether the machines run",
         )
-    findings = Findings(dead_runs=dead, stopped=stopped, resumed=resumed, scheduled=scheduled)
-    return ended(findings, findings.in_words())
+    return Findings(
+        dead_runs=dead, stopped=stopped, resumed=resumed, scheduled=ensured.made if ensured else 0
+    )
+
+
+def _tried(what: str, work: Callable[[], Result], failed: list[str]) -> Result | None:
+    """The result of one piece of work, or None where it failed and is told: the others are done all the same."""
+    try:
+        return work()
+    except LightboxError as error:
+        failed.append(f"{what}: {error.message} ({error.cure})")
+    except Exception as error:  # noqa: BLE001 - whatever a server or a cloud answers
+        failed.append(f"{what}: {type(error).__name__} {scrubbed(str(error).partition(chr(10))[0])}")
+    return None
 
 
 def _unfinished(server: SyncPrefectClient) -> list[FlowRun]:

@@ -6,6 +6,7 @@ idempotency key (deployment, schedule, time), so that none is made twice (prefec
 `_generate_scheduled_flow_runs`).
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 
+from tasks.errors import scrubbed
+
 OURS = "lightbox"
 """Tag of every deployment and automation that `lightbox deploy` made."""
 
@@ -28,16 +31,32 @@ HORIZON = timedelta(days=3 * 366)
 UPCOMING_RUNS = 2
 
 
-def ensure_upcoming_runs(server: SyncPrefectClient) -> int:
-    """Make the next two runs of each active schedule of our deployments; returns how many were missing."""
+@dataclass(frozen=True)
+class Ensured:
+    """How many runs to come were missing and made, and for which deployments none could be made, with why."""
+
+    made: int
+    failed: tuple[str, ...]
+
+
+def ensure_upcoming_runs(server: SyncPrefectClient) -> Ensured:
+    """Make the next two runs of each active schedule of our deployments; one that fails keeps none from the others."""
     deployments = server.read_deployments(
         deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[OURS])), limit=200
     )
-    return sum(
-        _ensure(server, deployment.id)
-        for deployment in deployments
-        if not deployment.paused and any(schedule.active for schedule in deployment.schedules)
-    )
+    made, failed = 0, []
+    for deployment in deployments:
+        if deployment.paused or not any(schedule.active for schedule in deployment.schedules):
+            continue
+        try:
+            made += _ensure(server, deployment.id)
+        except Exception as error:  # noqa: BLE001 - whatever a server answers, such as to a schedule that never comes
+            crons = ", ".join(
+                str(getattr(row.schedule, "cron", row.schedule)) for row in deployment.schedules
+            )
+            reason = scrubbed(str(error).partition("\n")[0])
+            failed.append(f"no runs to come of {deployment.name} ({crons}): {type(error).__name__} {reason}")
+    return Ensured(made, tuple(failed))
 
 
 def upcoming_runs(server: SyncPrefectClient, deployment_id: UUID) -> list[datetime]:

@@ -188,3 +188,35 @@ def test_a_missing_device_is_refused_or_replaced_as_set_and_said() -> None:
     assert said is not None
     assert "cuda, is missing" in said
     assert TrainingSettings(device="auto").options_here()[1] is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "told"),
+    [
+        ("0 3 30 2 *", "never comes"),
+        ("0 3 31 4 *", "never comes"),
+        ("0 3 31 2,4,6,9,11 *", "never comes"),
+        ("0 0 3 1 * *", "has 6 fields: write 5"),
+        ("0 3 1 1 * 2030", "has 6 fields: write 5"),
+        ("0 3 *", "has 3 fields: write 5"),
+        ("", "has 0 fields: write 5"),
+        ("@reboot", "cron"),
+        ("0 25 * * *", "cron"),
+        ("R R * * *", "cron"),
+    ],
+)
+def test_a_schedule_that_means_something_else_or_never_comes_is_refused_where_it_is_read(
+    cron: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Schedule(cron=cron)
+    (tmp_path / "lungs.yaml").write_text(MINIMAL + f"schedule: {{cron: '{cron}'}}")
+    with pytest.raises(ConfigError, match=r"lungs\.yaml: schedule\.cron"):
+        read_data_sets(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "cron", ["0 3 1 1,7 *", "0 3 29 2 *", "0 3 l * *", "0 3 * * mon#1", "@yearly", "*/15 * * * *"]
+)
+def test_a_schedule_that_comes_however_seldom_is_taken(cron: str) -> None:
+    assert Schedule(cron=cron).cron == cron
