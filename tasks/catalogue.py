@@ -23,8 +23,9 @@ from tasks.data.inspection import (
     InspectedImages,
     inspected_files,
 )
-from tasks.data.labels import LISTING_COLUMNS, UNLABELLED_BECAUSE
+from tasks.data.labels import AS_WRITTEN, LISTING_COLUMNS, UNLABELLED_BECAUSE
 from tasks.data.pair_table import NEAR_PAIR_COLUMNS
+from tasks.data.patient_keys import PatientKeys
 from tasks.data.settings import CROSS_VALIDATION_BELOW, CatalogueSettings, Protocol
 from tasks.data.spelling import spelling_key
 from tasks.data.training_view import MemberPlan, plan_members
@@ -137,7 +138,8 @@ def read_near_pairs(run: Run, record: Catalogue) -> pd.DataFrame:
 
 def copies_ever(run: Run, table: CatalogueTable) -> dict[str, list[str]]:
     """The contents of each group, those included that are gone from the store: a member may have learnt from them."""
-    ledger = FoldLedger.from_bytes(ledger_of(run).read()[1], table.n_folds)
+    keys = PatientKeys(run.open_workspace())
+    ledger = FoldLedger.from_bytes(ledger_of(run).read()[1], table.n_folds, keys)
     ever: dict[str, list[str]] = {}
     for sha256, entry in ledger.entries.items():
         ever.setdefault(entry.group, []).append(sha256)
@@ -150,7 +152,7 @@ def copies_ever(run: Run, table: CatalogueTable) -> dict[str, list[str]]:
 
 
 def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCatalogue:
-    files = _files(run, listing)
+    files, keys = _files(run, listing), PatientKeys(run.open_workspace())
     read = image_reader(run, listing)
     inspected = inspected_files(run.open_workspace(), files, read, settings.decode, progress())
     copies = CopyStore(run.open_workspace(), run.name)
@@ -160,7 +162,9 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
     answers = _answers(settings.not_copies, files)
 
     def extended(content: bytes | None) -> bytes:
-        ledger = FoldLedger.from_bytes(content, settings.n_folds)
+        ledger = FoldLedger.from_bytes(content, settings.n_folds, keys)
+        if any(file.group for file in files):
+            ledger = ledger.keyed_by(keys)
         nodes = contents_to_compare(inspected, ledger)
         gone = frozenset(node.sha256 for node in nodes) - frozenset(inspected.sha256s)
         if not settings.copies.search:
@@ -180,10 +184,13 @@ def _built(run: Run, listing: Listing, settings: CatalogueSettings) -> BuiltCata
 
 def _files(run: Run, listing: Listing) -> tuple[ImageFile, ...]:
     frame = read_listing(run, listing)
-    columns = (frame[name] for name in [*LISTING_COLUMNS, UNLABELLED_BECAUSE])
+    written = AS_WRITTEN if AS_WRITTEN in frame else "group"
+    columns = (frame[name] for name in [*LISTING_COLUMNS, UNLABELLED_BECAUSE, written])
     return tuple(
-        ImageFile(path, sha256, size_bytes, _text(label), _text(group), _split(split), why_none)
-        for path, sha256, size_bytes, label, group, split, why_none in zip(*columns, strict=True)
+        ImageFile(
+            path, sha256, size_bytes, _text(label), _text(group), _split(split), why_none, _text(as_written)
+        )
+        for path, sha256, size_bytes, label, group, split, why_none, as_written in zip(*columns, strict=True)
     )
 
 

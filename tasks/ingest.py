@@ -1,12 +1,14 @@
 """Ingest: list the store, fetch what changed, verify digests."""
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 from pydantic import Field
 
 from tasks.data.labels import (
+    AS_WRITTEN,
     GIVEN,
     IN_BOTH,
     LISTING_COLUMNS,
@@ -15,10 +17,13 @@ from tasks.data.labels import (
     LabelledBlob,
     label_blobs,
 )
+from tasks.data.patient_keys import PatientKeys
 from tasks.data.settings import ImagesSource
 from tasks.data.spelling import counted, join_spellings
 from tasks.engine.run import Run, block_options, write_lasting
 from tasks.engine.stage import progress, stage
+from tasks.erasure.machine_cache import forget_here
+from tasks.erasure.records import Forgotten
 from tasks.errors import ManifestMismatch
 from tasks.labelling.standing import LabelledByPeople, read_standing
 from tasks.record import FileReference, Record, digest_of
@@ -28,6 +33,8 @@ from tasks.stores.fetch_index import FetchedImage
 from tasks.stores.layout import LISTING
 
 NAMED_FILES = 5
+
+logger = logging.getLogger("lightbox")
 
 
 class Listing(Record):
@@ -56,6 +63,9 @@ class Ingested(Record):
         default=(),
         description="What a person should know of how labels and groups were read, a sentence each.",
     )
+    forgotten: int = Field(
+        default=0, ge=0, description="Files left out because they were forgotten: the store still has them."
+    )
 
     def in_words(self) -> str:
         """How many images there are, and how many were fetched."""
@@ -82,17 +92,25 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
         preferred={one.label for one in standing.decisions if one.label is not None},
         join=source.labels.join_spellings,
     )
+    keys = PatientKeys(run.open_workspace())
+    erased = _erased(run, store.url, keys, fetched, labelled)
     rows: list[tuple[object, ...]] = []
+    spelt: list[str | None] = []
     for image, row, (label, why_none) in zip(fetched, labelled, said, strict=True):
-        if label is None and image.is_too_large:
-            continue  # nobody could be asked about it
+        if image.sha256 in erased or (label is None and image.is_too_large):
+            continue  # of the latter, nobody could be asked about it
         counts, given = (None if one is None else spellings.names[one] for one in (label, row.label))
+        group = keys.of(row.group) if row.group else None
         subgroups = row.subgroups or (None,) * len(source.labels.subgroup_columns)
-        rest = (counts, row.group, row.split, row.in_both, given, why_none, *subgroups)
+        rest = (counts, group, row.split, row.in_both, given, why_none, *subgroups)
         rows.append((image.path, image.sha256, image.size_bytes, *rest))
+        spelt.append(keys.as_written(row.group) if row.group else None)
     columns = [*LISTING_COLUMNS, IN_BOTH, GIVEN, UNLABELLED_BECAUSE]
     columns += [f"{SUBGROUP}{name}" for name in source.labels.subgroup_columns]
-    frame = pd.DataFrame(rows, columns=columns).sort_values("path", ignore_index=True)
+    frame = pd.DataFrame(rows, columns=columns)
+    if frame["group"].tolist() != spelt:
+        frame[AS_WRITTEN] = spelt
+    frame = frame.sort_values("path", ignore_index=True)
     path = LISTING.path(name=run.name, digest=_listing_name(frame))
     table = write_lasting(run.open_workspace(), path, frame.to_parquet(index=False))
     unlabelled = int(frame["label"].isna().sum())
@@ -105,7 +123,27 @@ def ingest(run: Run, source: ImagesSource) -> Ingested:
         table=table,
     )
     warnings = (*files.told, *(told for told in spellings.told if told not in files.told))
-    return Ingested(listing=listing, transferred=cache.transferred, warnings=warnings)
+    return Ingested(listing=listing, transferred=cache.transferred, warnings=warnings, forgotten=len(erased))
+
+
+def _erased(
+    run: Run,
+    url: str,
+    keys: PatientKeys,
+    fetched: Sequence[FetchedImage],
+    labelled: Sequence[LabelledBlob],
+) -> frozenset[str]:
+    """What was forgotten and the store still has; this machine loses it."""
+    forgotten = Forgotten(run.open_workspace())
+    erased = forgotten.among(image.sha256 for image in fetched) | {
+        image.sha256
+        for image, row in zip(fetched, labelled, strict=True)
+        if row.group and forgotten.has_group(run.name, keys.of(row.group))
+    }
+    if erased:
+        forget_here(run.cache_root, erased)
+        logger.warning("%s still holds %d forgotten images: left out. Remove them there.", url, len(erased))
+    return erased
 
 
 def read_listing(run: Run, listing: Listing) -> pd.DataFrame:

@@ -17,7 +17,7 @@ COMMANDS: Final = {
     "score": "Score every image of a store; goes on where it was stopped, bad images become rows with a reason.",
     "models": "List, show, promote and roll back model versions.",
     "report": "Fetch the report of a model version, and open it in the browser.",
-    "workspace": "Show what a workspace holds, and remove what is not needed.",
+    "workspace": "Show what a workspace holds, remove what is not needed, and forget patients.",
     "doctor": "Say what is installed, which weights can be had, which device there is, and whether stores answer.",
     "demo": "Make 253 brain slices with simulated lesions, and do the whole main job on them.",
 }

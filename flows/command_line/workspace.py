@@ -1,10 +1,11 @@
-"""`lightbox workspace`: what a workspace holds, and what of it can go."""
+"""`lightbox workspace`: what a workspace holds, what of it can go, and what of it must."""
 
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from flows.command_line.options import JsonFile, Quiet, Workspace
+from tasks.erasure.settings import ForgetSettings
 from tasks.options.command import Command
 from tasks.options.marks import Options
 from tasks.pruning.settings import PruneSettings
@@ -12,9 +13,11 @@ from tasks.pruning.settings import PruneSettings
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tasks.erasure.forget import ForgetPlan
     from tasks.pruning.retention import Item, PrunePlan
 
 Stays = Annotated[PruneSettings, Options("What stays")]
+Goes = Annotated[ForgetSettings, Options("What is forgotten")]
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -65,18 +68,73 @@ def prune(
     place = workspace.open()
     if apply:
         with progress_bars(Console(stderr=True), quiet=quiet or json == STANDARD_OUTPUT):
-            plan = apply_prune(
-                place,
-                name=name,
-                keep=stays.keep,
-                min_age_hours=stays.min_age_hours,
-                progress=progress_of("prune", in_prefect=False),
-            )
+            plan = apply_prune(place, stays, name=name, progress=progress_of("prune", in_prefect=False))
     else:
-        plan = plan_prune(place, name=name, keep=stays.keep, min_age_hours=stays.min_age_hours)
+        plan = plan_prune(place, stays, name=name)
     write_json(plan, json)
     if not quiet and json is None:
         _show(plan, applied=apply)
+
+
+@workspace.command
+@Command
+def forget(
+    *,
+    workspace: Workspace,
+    goes: Goes,
+    apply: Annotated[
+        bool, Parameter(negative=(), help="Forget; without it, only say what would go.")
+    ] = False,
+    json: JsonFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Take every trace of images, or of all of a patient, out of the workspace and this machine's cache, for ever."""
+    from rich.console import Console
+
+    from flows.command_line.terminal import STANDARD_OUTPUT, progress_bars, write_json
+    from tasks.engine.display import progress_of
+    from tasks.erasure.forget import forget as forget_images
+    from tasks.erasure.forget import plan_forget
+    from tasks.stores.fetch import default_cache_root
+
+    if apply:
+        with progress_bars(Console(stderr=True), quiet=quiet or json == STANDARD_OUTPUT):
+            progress = progress_of("forget", in_prefect=False)
+            plan = forget_images(workspace.open(), goes, default_cache_root(), progress)
+    else:
+        plan = plan_forget(workspace.open(), goes, default_cache_root())
+    write_json(plan, json)
+    if not quiet and json is None:
+        _show_forgotten(plan, applied=apply)
+
+
+def _show_forgotten(plan: "ForgetPlan", *, applied: bool) -> None:
+    from collections import Counter
+
+    from rich.console import Console
+    from rich.table import Table
+
+    output = Console(highlight=False)
+    table = Table("kind", "changed", "removed", title="forgotten" if applied else "would be forgotten")
+    counts = Counter((trace.kind, trace.fate) for trace in plan.traces)
+    for kind in sorted({trace.kind for trace in plan.traces}):
+        table.add_row(kind, str(counts[kind, "changed"]), str(counts[kind, "removed"]))
+    table.add_row("this machine's cache", "", str(plan.here))
+    output.print(table)
+    output.print(f"{len(plan.sha256s)} images: {', '.join(plan.sha256s)}", markup=False)
+    for path in plan.store_paths:
+        output.print(f"in the image store: {path}", markup=False)
+    if plan.near_copies:
+        output.print(
+            "Of the same group or copies of them, and not forgotten (add them by --sha256): "
+            + ", ".join(plan.near_copies),
+            markup=False,
+        )
+    output.print("To be done by hand:")
+    for line in plan.elsewhere:
+        output.print(f"  {line}", markup=False)
+    if not applied:
+        output.print("Nothing was changed. Add --apply to forget.")
 
 
 def _show(plan: "PrunePlan", *, applied: bool) -> None:
@@ -85,6 +143,12 @@ def _show(plan: "PrunePlan", *, applied: bool) -> None:
     output = Console()
     output.print(_table("removed" if applied else "would go", plan.removed))
     output.print(_table("stays", plan.kept))
+    for paths, what in (
+        (plan.expired.removed, "files of the endpoint's log are too old"),
+        (plan.expired.without_pictures, "files of the endpoint's log have pictures that are too old"),
+    ):
+        if paths:
+            output.print(f"{len(paths)} {what}: {paths[0]} to {paths[-1]}", highlight=False)
     if not applied:
         output.print("Nothing was changed. Add --apply to remove what would go.", highlight=False)
 

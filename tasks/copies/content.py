@@ -8,7 +8,7 @@ from typing import Literal
 class Content:
     """One distinct file content, wherever and however often it stands in the store.
 
-    `dhash` is hexadecimal. `keys` are given group keys (a patient, a study), as `hashed_key` makes them.
+    `dhash` is hexadecimal. `keys` are given group keys (a patient, a study), as `PatientKeys` makes them.
     `label` is None when the content has no label that can be learnt: a conflict, or content of earlier runs
     that is gone. `side_px` is the shorter side of the picture in pixels, None of one that is gone.
     """

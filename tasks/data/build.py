@@ -10,7 +10,7 @@ from tasks.copies.content import Content
 from tasks.copies.found_copies import FoundCopies, copies_among
 from tasks.copies.settings import NearCopyRule
 from tasks.data.catalogue_table import CATALOGUE_COLUMNS, REJECT_COLUMNS, CatalogueTable, typed
-from tasks.data.folds import FoldLedger, assign_folds, hashed_keys
+from tasks.data.folds import FoldLedger, assign_folds
 from tasks.data.inspection import FACTS, ImageFile, InspectedImages, Inspection, Rejection
 from tasks.data.pair_table import pair_table
 from tasks.images.reject_reasons import RejectReason
@@ -120,7 +120,7 @@ def _content(
         sha256=sha256,
         pixel_sha256=found.pixel_sha256,
         dhash=found.dhash,
-        keys=tuple(sorted(set().union(*(hashed_keys(file.group) for file in files if file.group)))),
+        keys=tuple(sorted({key for file in files for key in (file.group, file.group_as_written) if key})),
         label=next(iter(agreed)) if len(agreed) == 1 else None,
         split="test" if "test" in splits else ("train" if splits else None),
         side_px=min(found.width, found.height),

@@ -9,7 +9,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from tasks.copies.content import Content
 from tasks.copies.duplicates import group_by_pairs, pairs_by_key
-from tasks.data.patient_key import folded_key
+from tasks.data.patient_keys import PatientKeys
 from tasks.errors import ConfigError, WorkspaceError
+from tasks.stores.layout import PSEUDONYM_KEY
 
-LEDGER_SCHEMA_VERSION: Final = 1
+LEDGER_SCHEMA_VERSION: Final = 2
+"""Schema 1, which is read too, had plain digests of group keys; these are keyed."""
 _COLUMNS: Final = ("sha256", "pixel_sha256", "dhash", "keys", "group", "fold")
 
 
@@ -41,6 +43,21 @@ class FoldLedger:
 
     n_folds: int
     entries: Mapping[str, LedgerEntry] = field(default_factory=dict)
+    key_id: str | None = None
+
+    def keyed_by(self, keys: PatientKeys) -> "FoldLedger":
+        """The same ledger, which takes group keys under this key only.
+
+        Raises:
+            WorkspaceError: its group keys are under another one, so that no patient would be known again.
+        """
+        if self.key_id not in (None, keys.id):
+            raise WorkspaceError(
+                f"the fold ledger's group keys were made with key {self.key_id}, the workspace has {keys.id}",
+                cure=f"put {PSEUDONYM_KEY.path()} back from the backup of the workspace: with another key a patient's "
+                "images would be learnt from and reported on",
+            )
+        return replace(self, key_id=keys.id)
 
     def absent(self, present: Iterable[str]) -> list[Content]:
         """Contents of earlier runs that are not among the digests `present`, by digest."""
@@ -52,7 +69,12 @@ class FoldLedger:
 
     def to_bytes(self) -> bytes:
         """Compact JSON; equal ledgers give equal bytes."""
-        head = {"schema_version": LEDGER_SCHEMA_VERSION, "n_folds": self.n_folds, "columns": _COLUMNS}
+        head = {
+            "schema_version": LEDGER_SCHEMA_VERSION,
+            "n_folds": self.n_folds,
+            "key_id": self.key_id,
+            "columns": _COLUMNS,
+        }
         data = io.BytesIO()
         data.write(_compact(head)[:-1] + b',"images":[')
         for i, (sha256, entry) in enumerate(sorted(self.entries.items())):
@@ -62,16 +84,16 @@ class FoldLedger:
         return data.getvalue()
 
     @classmethod
-    def from_bytes(cls, data: bytes | None, n_folds: int) -> "FoldLedger":
+    def from_bytes(cls, data: bytes | None, n_folds: int, keys: PatientKeys) -> "FoldLedger":
         """Read what `to_bytes` wrote; None gives an empty ledger of `n_folds`.
 
         Raises:
             ConfigError: the ledger was begun with another number of folds.
-            WorkspaceError: the bytes are no ledger of this schema.
+            WorkspaceError: the bytes are no ledger, or its group keys are under another key.
         """
         if data is None:
             return cls(n_folds)
-        ledger = cls.parse(data)
+        ledger = cls.parse(data, keys)
         if ledger.n_folds != n_folds:
             raise ConfigError(
                 f"n_folds={n_folds}, but this data set's fold ledger was begun with {ledger.n_folds} folds",
@@ -81,24 +103,25 @@ class FoldLedger:
         return ledger
 
     @classmethod
-    def parse(cls, data: bytes) -> "FoldLedger":
-        """Read what `to_bytes` wrote, whatever its number of folds.
+    def parse(cls, data: bytes, keys: PatientKeys) -> "FoldLedger":
+        """Read what `to_bytes` wrote, whatever its number of folds; group keys of schema 1 are keyed.
 
         Raises:
-            WorkspaceError: the bytes are no ledger of this schema.
+            WorkspaceError: the bytes are no ledger, or its group keys are under another key.
         """
         try:
             document: Any = json.loads(data)
             version = document["schema_version"]
-            if version != LEDGER_SCHEMA_VERSION or tuple(document["columns"]) != _COLUMNS:
+            if version not in (1, LEDGER_SCHEMA_VERSION) or tuple(document["columns"]) != _COLUMNS:
                 raise WorkspaceError(
-                    f"the fold ledger has schema {version}, this version reads {LEDGER_SCHEMA_VERSION}",
+                    f"the fold ledger has schema {version}, this version reads 1 and {LEDGER_SCHEMA_VERSION}",
                     cure="use the version of Lightbox that wrote it, or a newer one",
                 )
             n_folds = int(document["n_folds"])
+            key_id: str | None = document.get("key_id")
             entries = {
-                str(sha256): LedgerEntry(str(pixels), str(dhash), tuple(keys), str(group), int(fold))
-                for sha256, pixels, dhash, keys, group, fold in document["images"]
+                str(sha256): LedgerEntry(str(pixels), str(dhash), tuple(given), str(group), int(fold))
+                for sha256, pixels, dhash, given, group, fold in document["images"]
             }
             if not all(0 <= entry.fold < n_folds for entry in entries.values()):
                 raise ValueError(f"a fold outside 0..{n_folds - 1}")
@@ -107,7 +130,14 @@ class FoldLedger:
                 f"the fold ledger is damaged: {type(error).__name__}: {error}",
                 cure="restore an earlier version of it; without it, earlier models' images cannot be told apart",
             ) from error
-        return cls(n_folds, entries)
+        has_keys = any(entry.keys for entry in entries.values())
+        if version == 1 and has_keys:
+            entries = {
+                sha256: replace(entry, keys=tuple(sorted(map(keys.of_digest, entry.keys))))
+                for sha256, entry in entries.items()
+            }
+        ledger = cls(n_folds, entries, key_id)
+        return ledger.keyed_by(keys) if has_keys or key_id is not None else ledger
 
 
 @dataclass(frozen=True)
@@ -123,19 +153,6 @@ class FoldAssignment:
     folds: NDArray[np.int64]
     straddles: tuple[tuple[int, ...], ...]
     ledger: FoldLedger
-
-
-def hashed_keys(key: str) -> set[str]:
-    """Under what a given group key stands in the ledger, either of which joins: as it is folded, and as it is written.
-
-    Ledgers of before know it only as it was written.
-    """
-    return {hashed_key(key), hashed_key(folded_key(key))}
-
-
-def hashed_key(key: str) -> str:
-    """A key as the ledger keeps it: a digest, so that no patient's number is stored for ever."""
-    return hashlib.sha256(f"group key\0{key}".encode()).hexdigest()[:32]
 
 
 def assign_folds(
@@ -299,4 +316,4 @@ def _extended(
         entries[content.sha256] = LedgerEntry(
             content.pixel_sha256, content.dhash, tuple(sorted(keys)), group, fold
         )
-    return FoldLedger(ledger.n_folds, entries)
+    return replace(ledger, entries=entries)

@@ -29,7 +29,10 @@ CHECK_THREADS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A file of the store with what is said about it; `unlabelled_because` matters without a label."""
+    """A file of the store with what is said about it, both forms of `group` as `PatientKeys` makes them.
+
+    `unlabelled_because` matters without a label.
+    """
 
     path: str
     sha256: str
@@ -38,6 +41,7 @@ class ImageFile:
     group: str | None = None
     split: Literal["train", "test"] | None = None
     unlabelled_because: str = "no label"
+    group_as_written: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

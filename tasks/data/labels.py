@@ -20,6 +20,8 @@ UNLABELLED_BECAUSE = "unlabelled_because"
 """And why it has no label, where it has none."""
 SUBGROUP = "subgroup "
 """What the names of further columns begin with, by which figures are to be given; the column's own name follows."""
+AS_WRITTEN = "group_as_written"
+"""And the group key by its spelling, where any image's differs from the one by which spellings are one."""
 
 
 __all__ = ["LabelledBlob", "LabelledFiles", "Split", "label_blobs"]

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from tasks.data.folds import FoldLedger
+from tasks.data.patient_keys import PatientKeys
 from tasks.engine.kept import read_result, read_use
 from tasks.errors import RegistryError, WorkspaceError
 from tasks.models.manifest import checked_name
 from tasks.models.registry import Registry
+from tasks.pruning.expiry import expire, expired_log
 from tasks.pruning.retention import (
     EntryFacts,
     Item,
@@ -25,7 +27,7 @@ from tasks.pruning.retention import (
     WorkspaceFacts,
     plan_pruning,
 )
-from tasks.pruning.settings import MIN_AGE_HOURS
+from tasks.pruning.settings import PruneSettings
 from tasks.record import Frozen
 from tasks.stores.files import Blob
 from tasks.stores.layout import FOLD_LEDGER, Kind, place_of, run_of_use, turn
@@ -64,9 +66,7 @@ def workspace_usage(workspace: Workspace) -> list[Usage]:
     return sorted(rows, key=lambda row: (-row.size_bytes, row.kind, row.name))
 
 
-def plan_prune(
-    workspace: Workspace, *, name: str | None, keep: int, min_age_hours: float = MIN_AGE_HOURS
-) -> PrunePlan:
+def plan_prune(workspace: Workspace, stays: PruneSettings, *, name: str | None) -> PrunePlan:
     """Look at a workspace and say what goes; nothing is changed. See `plan_pruning` for the rule.
 
     Raises: WorkspaceError when the workspace does not answer, or no file of `name` stands there.
@@ -77,18 +77,22 @@ def plan_prune(
         raise WorkspaceError(
             f"{workspace.url} holds nothing of {name}", cure=f"name one of {', '.join(known) or 'none'}"
         )
-    return plan_pruning(
-        facts, name=name, keep=keep, now_seconds=time.time(), min_age_seconds=min_age_hours * 3600
+    now = time.time()
+    plan = plan_pruning(
+        facts, name=name, keep=stays.keep, now_seconds=now, min_age_seconds=stays.min_age_hours * 3600
     )
+    expired = expired_log(
+        workspace,
+        name,
+        log_days=stays.log_retention_days,
+        picture_days=stays.log_picture_days,
+        now_seconds=now,
+    )
+    return plan.model_copy(update={"expired": expired})
 
 
 def apply_prune(
-    workspace: Workspace,
-    *,
-    name: str | None,
-    keep: int,
-    min_age_hours: float = MIN_AGE_HOURS,
-    progress: Progress = silent,
+    workspace: Workspace, stays: PruneSettings, *, name: str | None, progress: Progress = silent
 ) -> PrunePlan:
     """Remove what the plan says; what was removed, and what stays.
 
@@ -98,10 +102,10 @@ def apply_prune(
 
     Raises: WorkspaceError when the workspace does not answer.
     """
-    first = plan_prune(workspace, name=name, keep=keep, min_age_hours=min_age_hours)
+    first = plan_prune(workspace, stays, name=name)
     entries = [path for item in first.removed if item.kind == "stage results" for path in item.paths]
     list(map_in_order(workspace.delete, entries, THREADS))
-    still = plan_prune(workspace, name=name, keep=keep, min_age_hours=min_age_hours)
+    still = plan_prune(workspace, stays, name=name)
     wanted = {path for item in first.removed for path in item.paths}
     going = [
         item.model_copy(update={"paths": tuple(path for path in item.paths if path in wanted)})
@@ -114,8 +118,9 @@ def apply_prune(
         _remove(workspace, item)
         done += len(item.paths)
         progress(done, total, "files removed")
+    expire(workspace, still.expired)
     removed = [item for item in first.removed if item.kind == "stage results"]
-    return PrunePlan(removed=(*removed, *(item for item in going if item.paths)), kept=still.kept)
+    return still.model_copy(update={"removed": (*removed, *(item for item in going if item.paths))})
 
 
 def _remove(workspace: Workspace, item: Item) -> None:
@@ -208,7 +213,7 @@ def _remembered(workspace: Workspace, files: Sequence[Blob]) -> frozenset[str]:
     for name in sorted(names):
         data = VersionedDocument(workspace, FOLD_LEDGER.folder(name=name)).read()[1]
         if data is not None:
-            known.update(FoldLedger.parse(data).entries)
+            known.update(FoldLedger.parse(data, PatientKeys(workspace)).entries)
     return frozenset(known)
 
 

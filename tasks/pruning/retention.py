@@ -1,7 +1,7 @@
 """What of a workspace is still needed: a pure rule over its listing and what its documents say.
 
-Removed is only what this module knows and can tell to be unneeded. Everything else stays: labels, the endpoint's
-log, the newest fold ledger, the scale that copies are told by, numbers of versions, whatever another program put there.
+Removed is only what this module knows and can tell to be unneeded. Everything else stays: labels, the newest
+fold ledger, the scale that copies are told by, numbers of versions, whatever another program put there.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import Field
 
 from tasks.models.registry import manifest_path
+from tasks.pruning.expiry import ExpiredLog
 from tasks.record import Frozen
 from tasks.stores.files import Blob
 from tasks.stores.layout import (
@@ -45,6 +46,7 @@ class PrunePlan(Frozen):
 
     removed: tuple[Item, ...] = Field(description="In the order in which it goes.")
     kept: tuple[Item, ...] = Field(description="What this command could remove, and why it does not.")
+    expired: ExpiredLog = Field(default=ExpiredLog(), description="What of the endpoint's log is too old.")
 
 
 @dataclass(frozen=True)

@@ -19,3 +19,11 @@ class PruneSettings(Frozen):
         ge=0,
         description="What was written since is left alone: a run may be at work on it.",
     )
+    log_retention_days: int | None = Field(
+        default=None, ge=1, description="The endpoint's log goes after so many days; left out, it stays."
+    )
+    log_picture_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Pictures in the endpoint's log go after so many days, their rows stay; left out, they stay.",
+    )

@@ -27,6 +27,8 @@ Kind = Literal[
     "leftovers",
     "labels",
     "endpoint log",
+    "erasures",
+    "pseudonym key",
     "other",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -161,6 +163,10 @@ ENDPOINT_LOG: Final = PathKind(
     "endpoint log", "endpoint-log/{name}/{date}/{hour}.parquet", item="endpoint-log/{name}"
 )
 """What the endpoint judged within an hour."""
+ERASURE: Final = PathKind("erasures", "erasures/{erasure}.json")
+"""That images were forgotten: when, by whom, and under which pseudonyms they are known again."""
+PSEUDONYM_KEY: Final = PathKind("pseudonym key", "private/pseudonyms.key")
+"""The key under which patients and forgotten images are named."""
 LEFTOVER: Final = PathKind("leftovers", ".tmp/{write}")
 """What a killed writer left half-written."""
 
@@ -168,7 +174,7 @@ PATH_KINDS: Final = (
     *(STAGE_RESULT, STAGE_USE, NODE_FILE, RUN_FILE, SEARCH_CHOICES, NOTICE),
     *(ALIASES, VERSION_CLAIM, VERSION_FILE, LISTING, FOLD_LEDGER, FEATURE_SCALE, COPY_PAIRS, CATALOGUE_FILE),
     *(IMAGE_SHARD, EMBEDDINGS, INSPECTIONS),
-    *(LABEL_DECISIONS, LABEL_QUEUE, LABELLING, ENDPOINT_LOG, LEFTOVER),
+    *(LABEL_DECISIONS, LABEL_QUEUE, LABELLING, ENDPOINT_LOG, ERASURE, PSEUDONYM_KEY, LEFTOVER),
 )
 """All of them, the narrower before the wider."""
 

@@ -22,6 +22,7 @@ from flows.retrain import retrain as retrain_flow
 from tasks.automl.settings import SearchSettings
 from tasks.compute.settings import ComputeSettings
 from tasks.data.settings import CatalogueSettings, ImagesSource
+from tasks.erasure.settings import ForgetSettings
 from tasks.errors import ConfigError
 from tasks.evaluation.settings import GateSettings
 from tasks.labelling.settings import LabellingSettings
@@ -34,6 +35,7 @@ from tasks.record import Frozen
 from tasks.tracking.settings import TrackingSettings
 
 NEEDS = {"--images": "x", "--workspace": "w", "--name": "n"}
+FORGET = {"--workspace": "w", "--name": "n", "--group": "g", "--by": "b", "--reason": "r"}
 SERVE = {"--workspace": "w", "--name": "n"}
 MAIN_JOB = (
     *(ImagesSource, WorkspaceLocation, DataSet, CatalogueSettings, TrainingSettings, SearchSettings),
@@ -43,6 +45,7 @@ COMMANDS: dict[type[Frozen], tuple[App, tuple[str, ...], dict[str, str]]] = {
     **dict.fromkeys(MAIN_JOB, (app, ("retrain",), NEEDS)),
     LabellingSettings: (app, ("label", "start"), NEEDS),
     PruneSettings: (app, ("workspace", "prune"), {"--workspace": "w", "--keep": "3"}),
+    ForgetSettings: (app, ("workspace", "forget"), FORGET),
     ServeSettings: (serve_app, (), SERVE),
 }
 """Each form with a command that takes it, and what that command cannot be without."""
@@ -53,10 +56,11 @@ TEXTS = (
     "auto",
     "http://127.0.0.1:9000",
     "0" * 8 + "-0000-0000-0000-" + "0" * 12,
+    "1" * 64,
 )
 NUMBERS = (2, 3, 7, 1, 0.5, 0.97, 0.4, 64, 0.0005, 2_000)
 AZURE = {
-    "--azure-subscription-id": "1" + TEXTS[-1][1:],
+    "--azure-subscription-id": "1" + TEXTS[4][1:],
     "--azure-resource-group": "g",
     "--azure-vm-name": "v",
 }

@@ -23,9 +23,11 @@ from tasks.data.inspection import (
     inspect_images,
 )
 from tasks.data.pair_table import NEAR_PAIR_COLUMNS
+from tasks.data.patient_keys import PatientKeys
 from tasks.data.usability import check_usable
 from tasks.errors import WorkspaceError
 from tasks.images.settings import DecodeLimits
+from tasks.stores.workspace import Workspace
 
 
 def test_rows_and_rejects() -> None:
@@ -267,5 +269,8 @@ def test_brain_mri(brain_mri: Path) -> None:
         counts = [fold[label] for fold in by_fold]
         assert max(counts) - min(counts) <= 3
     check_usable(table, "yes", 0.0)
-    again = assemble_catalogue(inspected, FoldLedger.from_bytes(built.ledger.to_bytes(), 5))
+    again = assemble_catalogue(
+        inspected,
+        FoldLedger.from_bytes(built.ledger.to_bytes(), 5, PatientKeys(Workspace("memory://patient-keys"))),
+    )
     assert (again.table.digest, again.ledger.to_bytes()) == (table.digest, built.ledger.to_bytes())

@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.copies.content import Content
-from tasks.data.folds import FoldAssignment, FoldLedger, LedgerEntry, assign_folds, hashed_key, hashed_keys
+from tasks.data.folds import FoldAssignment, FoldLedger, LedgerEntry, assign_folds
+from tasks.data.patient_keys import PatientKeys
 from tasks.errors import ConfigError, WorkspaceError
+from tasks.stores.workspace import Workspace
+
+KEYS = PatientKeys(Workspace("memory://patient-keys"))
 
 
 def digest(*parts: object) -> str:
@@ -107,7 +113,7 @@ def test_over_years_no_digest_moves_and_copies_are_apart_or_marked(
     years: list[tuple[list[Content], list[tuple[str, str]]]], n_folds: int
 ) -> None:
     """Contents come, go and come back, and evidence of copies too; whatever was in a fold stays there."""
-    ledger = FoldLedger(n_folds)
+    ledger = FoldLedger(n_folds).keyed_by(KEYS)
     joined: list[set[str]] = []
     for contents, near in years:
         assigned, nodes = assign(contents, ledger, near)
@@ -130,7 +136,7 @@ def test_over_years_no_digest_moves_and_copies_are_apart_or_marked(
         # What was ever seen to be a copy stays one, when the evidence is gone.
         for pair in joined:
             assert len({placed[sha256][0] for sha256 in pair if sha256 in placed}) == 1
-        ledger = FoldLedger.from_bytes(assigned.ledger.to_bytes(), n_folds)
+        ledger = FoldLedger.from_bytes(assigned.ledger.to_bytes(), n_folds, KEYS)
         assert ledger == assigned.ledger
         again, same = assign(contents, ledger, near)
         assert by_digest(again, same) == placed
@@ -223,7 +229,7 @@ def test_a_copy_of_what_is_gone_takes_its_fold() -> None:
 
 
 def test_a_patient_who_comes_back_takes_the_same_fold() -> None:
-    patients = [hashed_key(f"patient {i}") for i in range(10)]
+    patients = [KEYS.of(f"patient {i}") for i in range(10)]
     first, _ = assign([content(i, keys=(key,)) for i, key in enumerate(patients)], FoldLedger(5))
     later, nodes = assign([content(100 + i, keys=(key,)) for i, key in enumerate(patients)], first.ledger)
     assert np.array_equal(later.folds[:10], first.folds)
@@ -237,13 +243,22 @@ def test_a_patient_who_comes_back_takes_the_same_fold() -> None:
     after=st.text(" \t", max_size=2),
 )
 def test_keys_that_differ_in_capitals_or_spaces_join(key: str, before: str, after: str) -> None:
-    assert hashed_keys(f"{before}{key.upper()}{after}") & hashed_keys(key.lower())
-    assert not hashed_keys(f"{key}1") & hashed_keys(key)
+    assert KEYS.of(f"{before}{key.upper()}{after}") == KEYS.of(key.lower())
+    assert KEYS.of(f"{key}1") != KEYS.of(key)
 
 
-def test_a_key_joins_what_an_older_ledger_knows_as_it_was_written() -> None:
-    assert hashed_key("P-07") in hashed_keys("P-07")
-    assert hashed_keys("P-07") & hashed_keys(" p-07 ") == {hashed_key("p-07")}
+def test_a_ledger_of_plain_digests_is_read_and_its_patients_are_known_again(tmp_path: Path) -> None:
+    plain = hashlib.sha256(b"group key\0patient 7").hexdigest()[:32]
+    first, _ = assign([content(1, keys=(plain,))], FoldLedger(5))
+    old = json.loads(first.ledger.to_bytes())
+    old = {**old, "schema_version": 1, "key_id": None}
+    read = FoldLedger.from_bytes(json.dumps(old).encode(), 5, KEYS)
+    assert plain.encode() not in read.to_bytes()
+    later, _ = assign([content(2, keys=(KEYS.of(" Patient 7"), KEYS.as_written("patient 7")))], read)
+    assert later.ledger.entries[digest("bytes", 2)].fold == read.entries[digest("bytes", 1)].fold
+    assert later.ledger.entries[digest("bytes", 2)].group == read.entries[digest("bytes", 1)].group
+    with pytest.raises(WorkspaceError, match=r"put private/pseudonyms\.key back"):
+        FoldLedger.from_bytes(later.ledger.to_bytes(), 5, PatientKeys(Workspace(str(tmp_path))))
 
 
 def test_a_given_split_is_honoured() -> None:
@@ -281,20 +296,20 @@ def test_test_content_that_copies_what_was_learnt_from_before_straddles() -> Non
 
 
 def test_ledger_bytes_are_read_back_and_checked() -> None:
-    assigned, _ = assign([content(i, keys=("k",)) for i in range(5)], FoldLedger(5))
+    assigned, _ = assign([content(i, keys=("k",)) for i in range(5)], FoldLedger(5).keyed_by(KEYS))
     data = assigned.ledger.to_bytes()
-    assert FoldLedger.from_bytes(data, 5) == assigned.ledger
-    assert FoldLedger.from_bytes(None, 7) == FoldLedger(7)
+    assert FoldLedger.from_bytes(data, 5, KEYS) == assigned.ledger
+    assert FoldLedger.from_bytes(None, 7, KEYS) == FoldLedger(7)
     with pytest.raises(ConfigError, match=r"n_folds=4.*5 folds"):
-        FoldLedger.from_bytes(data, 4)
+        FoldLedger.from_bytes(data, 4, KEYS)
     for damaged in (b"", b"[]", data[:-20], data.replace(b'"fold"', b'"fool"'), b'{"schema_version":1}'):
         with pytest.raises(WorkspaceError, match="ledger"):
-            FoldLedger.from_bytes(damaged, 5)
-    with pytest.raises(WorkspaceError, match="schema 2"):
-        FoldLedger.from_bytes(data.replace(b'"schema_version":1', b'"schema_version":2'), 5)
+            FoldLedger.from_bytes(damaged, 5, KEYS)
+    with pytest.raises(WorkspaceError, match="schema 3"):
+        FoldLedger.from_bytes(data.replace(b'"schema_version":2', b'"schema_version":3'), 5, KEYS)
     outside = FoldLedger(2, {"a": LedgerEntry("b", "00", (), "g", 2)})
     with pytest.raises(WorkspaceError, match="outside"):
-        FoldLedger.from_bytes(outside.to_bytes(), 2)
+        FoldLedger.from_bytes(outside.to_bytes(), 2, KEYS)
 
 
 def test_folds_are_as_they_always_were() -> None:

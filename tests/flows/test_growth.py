@@ -21,6 +21,7 @@ from support.runs.growing_data import (
 )
 
 from tasks.data.folds import FoldLedger
+from tasks.data.patient_keys import PatientKeys
 from tasks.stores.workspace import VersionedDocument, Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -29,8 +30,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture(scope="module")
 def ledgers(grown: Grown) -> list[FoldLedger]:
     """Every version of the fold ledger, oldest first."""
-    document = VersionedDocument(Workspace(str(grown.workspace)), f"datasets/{NAME}/folds")
-    return [FoldLedger.from_bytes(document.read_version(number), 3) for number in document.versions()]
+    workspace = Workspace(str(grown.workspace))
+    document, keys = VersionedDocument(workspace, f"datasets/{NAME}/folds"), PatientKeys(workspace)
+    return [FoldLedger.from_bytes(document.read_version(number), 3, keys) for number in document.versions()]
 
 
 def used_record(grown: Grown, half_year: HalfYear, stage: str) -> dict[str, Any]:

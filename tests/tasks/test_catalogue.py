@@ -7,6 +7,7 @@ from support.runs.staged_run import CHECKS, IMAGES, NAME, StagedRun, write_pictu
 
 from tasks.catalogue import Catalogue, build_catalogue, ledger_of, read_catalogue, read_near_pairs
 from tasks.data.folds import FoldLedger
+from tasks.data.patient_keys import PatientKeys
 from tasks.data.settings import CatalogueSettings, ImagesSource
 from tasks.engine.run import Run, open_run
 from tasks.engine.stage import timed_stages
@@ -22,7 +23,9 @@ def test_every_image_has_a_row_and_its_fold_is_that_of_the_ledger(staged: Staged
     table = read_catalogue(staged.run, staged.catalogue)
     assert (staged.catalogue.classes, staged.catalogue.positive_index) == (("no", "yes"), 1)
     assert staged.catalogue.summary.images == len(table.frame) == IMAGES
-    ledger = FoldLedger.from_bytes(ledger_of(staged.run).read()[1], 3)
+    ledger = FoldLedger.from_bytes(
+        ledger_of(staged.run).read()[1], 3, PatientKeys(staged.run.open_workspace())
+    )
     assert {sha256: entry.fold for sha256, entry in ledger.entries.items()} == dict(
         zip(table.frame["sha256"], table.frame["fold"], strict=True)
     )
