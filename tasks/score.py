@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,10 +22,10 @@ from tasks.record import FileReference, Frozen, Record, digest_of
 from tasks.stores.datastore import Blob, Datastore
 from tasks.stores.fetch import ContentCache
 from tasks.stores.fetch_index import MAX_FILE_BYTES, FetchedImage
+from tasks.stores.layout import SCORES_CLAIM, SCORES_CSV, SCORES_PARQUET, SCORES_PART
 from tasks.stores.workspace import Workspace
 
-PARQUET, CSV, CLAIM = "scores.parquet", "scores.csv", "scoring.json"
-_PART = re.compile(r"parts/[0-9a-f]{32}/[0-9a-f]{32}\.parquet")
+PARQUET, CSV, CLAIM = SCORES_PARQUET, SCORES_CSV, SCORES_CLAIM
 IMAGES_A_PART = 256
 IMAGES_AT_ONCE = 32
 
@@ -121,7 +120,7 @@ class _Parts:
     def remove_stale(self) -> None:
         """Remove parts of images or versions that no longer count; nothing else below the folder is touched."""
         for path in self._workspace.list("parts"):
-            if _PART.fullmatch(path) and path not in self._used:
+            if SCORES_PART.fullmatch(path) and path not in self._used:
                 self._workspace.delete(path)
 
     def _kept(self, part: str) -> bytes | None:

@@ -51,6 +51,8 @@ class Datastore:
     def blobs(self) -> list[Blob]:
         """Every file, sorted by path, by one listing. Hidden files and dangling links are left out.
 
+        So is what Lightbox wrote: a workspace, or scores, that stand within the store or around it.
+
         Raises:
             StoreUnreachable: no answer, after three attempts within about 15 s.
             AccessDenied: the credentials do not let one list.
@@ -58,7 +60,7 @@ class Datastore:
             DataError: the URL is a file, or a name is not valid Unicode.
         """
         try:
-            blobs = sorted(self._connection.files.blobs(), key=lambda blob: blob.path)
+            blobs = sorted(self._connection.files.blobs(without_own=True), key=lambda blob: blob.path)
         except NotADirectoryError as error:
             raise DataError(f"{self.url} is a file", cure="give the folder that holds the images") from error
         except Exception as error:  # noqa: BLE001 every kind is told apart

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 from uuid import uuid4
 
+from tasks.stores.layout import MARK, is_own
 from tasks.stores.permissions import created, make_private, modes_below
 
 TEMPORARY_FOLDER = ".tmp"
@@ -48,8 +49,8 @@ class Files(Protocol):
     def is_local(self) -> bool:
         """Whether files can be read in place."""
 
-    def blobs(self, folder: str = "") -> Iterator[Blob]:
-        """Every file below a folder."""
+    def blobs(self, folder: str = "", *, without_own: bool = False) -> Iterator[Blob]:
+        """Every file below a folder, or those alone that Lightbox did not write below a mark."""
 
     def blob(self, path: str) -> Blob:
         """What is known of one file."""
@@ -87,7 +88,7 @@ class LocalFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def blobs(self, folder: str = "") -> Iterator[Blob]:
+    def blobs(self, folder: str = "", *, without_own: bool = False) -> Iterator[Blob]:
         """Every file below a folder, in no order. Links are followed; no hidden files or dangling links.
 
         Raises:
@@ -95,7 +96,22 @@ class LocalFiles:
             NotADirectoryError: it is a file.
             PermissionError: it, or a folder below, may not be listed.
         """
-        yield from self._walk(self.root / folder, f"{folder.strip('/')}/" if folder.strip("/") else "", set())
+        found = self._walk(self.root / folder, f"{folder.strip('/')}/" if folder.strip("/") else "", set())
+        if not without_own:
+            yield from found
+            return
+        marks: dict[str, tuple[str, ...]] = {"": ("",) if (self.root / MARK).exists() else ()}
+
+        def marked(above: str) -> tuple[str, ...]:
+            """The folders with a mark in which a folder stands, each ending in `/`; it is looked at once."""
+            if above not in marks:
+                outer = marked(above.rpartition("/")[0])
+                marks[above] = (*outer, f"{above}/") if (self.root / above / MARK).exists() else outer
+            return marks[above]
+
+        for blob in found:
+            if not any(is_own(blob.path[len(mark) :]) for mark in marked(blob.path.rpartition("/")[0])):
+                yield blob
 
     def _walk(self, folder: Path, prefix: str, above: set[tuple[int, int]]) -> Iterator[Blob]:
         identity = folder.stat()

@@ -167,6 +167,12 @@ ERASURE: Final = PathKind("erasures", "erasures/{erasure}.json")
 """That images were forgotten: when, by whom, and under which pseudonyms they are known again."""
 PSEUDONYM_KEY: Final = PathKind("pseudonym key", "private/pseudonyms.key")
 """The key under which patients and forgotten images are named."""
+MARK: Final = ".lightbox"
+"""A hidden file at the root of a workspace, and of a place for scores: what they hold is no image of a store above."""
+SCORES_PARQUET, SCORES_CSV, SCORES_CLAIM = "scores.parquet", "scores.csv", "scoring.json"
+SCORES_PART: Final = re.compile(r"parts/[0-9a-f]{32}/[0-9a-f]{32}\.parquet")
+"""What a place for scores holds."""
+
 LEFTOVER: Final = PathKind("leftovers", ".tmp/{write}")
 """What a killed writer left half-written."""
 
@@ -183,6 +189,15 @@ def place_of(path: str) -> Place:
     """What a file is."""
     places = (kind.place(path) for kind in PATH_KINDS)
     return next((place for place in places if place is not None), Place("other"))
+
+
+def is_own(path: str) -> bool:
+    """Whether a file below a mark was written here, rather than put there by somebody."""
+    return (
+        path in (SCORES_PARQUET, SCORES_CSV, SCORES_CLAIM)
+        or SCORES_PART.fullmatch(path) is not None
+        or place_of(path).kind != "other"
+    )
 
 
 CATALOGUE_ROWS: Final = "catalogue.parquet"

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from tasks.stores.failures import FailureKind, failure_kind, with_retries
 from tasks.stores.files import Blob, is_hidden
+from tasks.stores.layout import MARK, is_own
 
 Result = TypeVar("Result")
 
@@ -40,7 +41,7 @@ class ObjectFiles:
         self._filesystem = filesystem
         self._root = root.rstrip("/")
 
-    def blobs(self, folder: str = "") -> Iterator[Blob]:
+    def blobs(self, folder: str = "", *, without_own: bool = False) -> Iterator[Blob]:
         """Every file below a folder, hidden ones left out, in no order; one listing.
 
         Raises:
@@ -49,9 +50,13 @@ class ObjectFiles:
         base = self._full(folder)
         self._filesystem.invalidate_cache()
         records = with_retries(lambda: self._records(base), attempts=LISTING_ATTEMPTS)
-        for name, size_bytes, version, modified in records:
-            path = name[len(self._root) + 1 :] if self._root else name.lstrip("/")
-            if not is_hidden(path):
+        paths = [name[len(self._root) + 1 :] if self._root else name.lstrip("/") for name, *_ in records]
+        marks = (
+            [path[: -len(MARK)] for path in paths if f"/{path}".endswith(f"/{MARK}")] if without_own else []
+        )
+        for path, (_, size_bytes, version, modified) in zip(paths, records, strict=True):
+            own = any(path.startswith(mark) and is_own(path[len(mark) :]) for mark in marks)
+            if not is_hidden(path) and not own:
                 yield Blob(path, size_bytes, version, modified)
 
     def _records(self, base: str) -> list[tuple[str, int, str, float | None]]:

@@ -14,6 +14,7 @@ from tasks.record import FileReference
 from tasks.stores.connection import connect
 from tasks.stores.failures import FailureKind, failure_kind
 from tasks.stores.files import Blob, LocalFiles
+from tasks.stores.layout import MARK
 from tasks.stores.permissions import make_private
 
 Result = TypeVar("Result")
@@ -136,7 +137,7 @@ class Workspace:
         return copy
 
     def check_writable(self) -> None:
-        """Write, read back and remove a small file, before any work depends on it.
+        """Write, read back and remove a small file, before any work depends on it; leave the mark of a workspace.
 
         Raises:
             WorkspaceError: with the reason and what to do about it.
@@ -145,6 +146,7 @@ class Workspace:
         if not self.write_new(probe, b"lightbox") or self.read(probe) != b"lightbox":
             raise WorkspaceError(f"{self.url} does not keep what is written", cure="use another workspace")
         self.delete(probe)
+        self.write_new(MARK, b"Lightbox wrote what stands here; no image of a store above.\n")
 
     def _download(self, rel: str, copy: Path, seal: Path) -> None:
         temporary = copy.with_name(f".{uuid4().hex}")

@@ -21,6 +21,7 @@ from support.services.azurite import Azurite
 from support.services.counted_filesystem import CountedFileSystem
 
 from tasks.errors import WorkspaceError
+from tasks.stores.layout import MARK
 from tasks.stores.workspace import VersionedDocument, Workspace
 
 
@@ -259,10 +260,10 @@ def test_a_workspace_that_cannot_be_written_is_refused_with_a_cure(tmp_path: Pat
         assert "may be a file" in refusal.value.cure
 
 
-def test_check_writable_leaves_nothing(tmp_path: Path) -> None:
+def test_check_writable_leaves_the_mark_alone(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path / "workspace"))
     workspace.check_writable()
-    assert [file for file in (tmp_path / "workspace").rglob("*") if file.is_file()] == []
+    assert [file.name for file in (tmp_path / "workspace").rglob("*") if file.is_file()] == [MARK]
 
 
 def test_errors_of_the_system_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
