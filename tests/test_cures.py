@@ -26,8 +26,8 @@ FIELD = re.compile(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+(?![\w./(-])")
 FILES = re.compile(r"\.(json|yaml|yml|log|conf|py|pth|pt|safetensors|com|js)$")
 COLUMNS = {"near_pairs", "file_name", "category_id", "image_id", "stdout_logfile"}
 """Of files that people bring, or write: no settings."""
-MACHINE = {"label_studio", *Ports.model_fields}
-"""Settings of one machine, which stand in a file alone."""
+IN_FILES = {"compute_hours", "label_studio", *Ports.model_fields}
+"""Settings of one machine or one pool, which stand in a file alone."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def test_a_cure_can_be_followed(cure: Cure) -> None:
     dotted = {name for name in SETTING.findall(said) if not FILES.search(name)}
     fields = set(FIELD.findall(said)) - COLUMNS
     assert (dotted | fields) - settings() == set()
-    for field in {name.rpartition(".")[2] for name in dotted | fields} - MACHINE:
+    for field in {name.rpartition(".")[2] for name in dotted | fields} - IN_FILES:
         assert f"--{field.replace('_', '-')}" in options() or OPTION.search(said), (
             f"{field}: by which option?"
         )

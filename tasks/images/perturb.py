@@ -26,7 +26,8 @@ def _blur(pixels: Pixels) -> Pixels:
 def _scaled(pixels: Pixels, *, gain: float = 1.0, contrast: float = 1.0) -> Pixels:
     values = pixels.astype(np.float32)
     middle = float(values.mean())
-    return np.clip(np.rint((middle + contrast * (values - middle)) * gain), 0, 255).astype(np.uint8)
+    scaled: Pixels = np.clip(np.rint((middle + contrast * (values - middle)) * gain), 0, 255).astype(np.uint8)
+    return scaled
 
 
 def _cropped(pixels: Pixels) -> Pixels:

@@ -24,11 +24,11 @@ from support.runs.staged_run import CHECKS, NAME, RECIPE, StagedRun, write_pictu
 
 from deployments.endpoint.log_shipping import ship
 from deployments.endpoint.prediction_log import LogRow
-from tasks.audit import audit_images
 from tasks.catalogue import build_catalogue, ledger_of, read_catalogue
 from tasks.clinical import clinical_figures
 from tasks.data.settings import ImagesSource
 from tasks.decide import Verdict
+from tasks.describe import describe_bundle
 from tasks.engine.run import open_run
 from tasks.erasure.forget import ForgetPlan, forget, plan_forget
 from tasks.erasure.records import Forgotten
@@ -39,6 +39,7 @@ from tasks.evaluation.settings import GateSettings
 from tasks.images.decode import decode, prepare
 from tasks.ingest import ingest, read_listing
 from tasks.label_exchange import decide as decide_label
+from tasks.models.about import AboutDataSet
 from tasks.models.bundle import load_bundle
 from tasks.models.registry import Registry
 from tasks.prepare import prepare_images
@@ -93,7 +94,6 @@ class Lived:
         self.staged, self.run = staged, staged.run
         self.workspace = self.run.open_workspace()
         self.cache, self.folder = tmp_path / "cache", Path(self.run.workspace)
-        audit = audit_images(self.run, staged.catalogue)
         registry = Registry(self.workspace)
         verdict = Verdict(
             decision=decide(staged.evaluated.evaluation, None, GateSettings(min_recall=0.0)),
@@ -106,15 +106,20 @@ class Lived:
             self.run,
             staged.listing,
             staged.catalogue,
+            staged.audit,
             staged.evaluated,
             one_image_a_patient=False,
             prevalence=None,
         )
-        published = publish(self.run, staged.bundle, staged.evaluated)
+        described = describe_bundle(
+            *(self.run, staged.listing, staged.catalogue, staged.audit),
+            *(staged.evaluated, clinical, AboutDataSet()),
+        )
+        published = publish(self.run, staged.bundle, described.evaluated)
         registry.promote(NAME, published.version, ("test",))
         write_report(
-            self.run, staged.listing, staged.catalogue, audit, staged.members, staged.bundle,
-            staged.evaluated, clinical, verdict, published, None,
+            self.run, staged.listing, staged.catalogue, staged.audit, staged.members, staged.bundle,
+            staged.evaluated, clinical, described, None, verdict, published, None,
         )  # fmt: skip
         [page] = self.folder.rglob("report/index.html")
         self.path = re.findall(

@@ -96,15 +96,19 @@ class Went:
         )
         with timed_stages():
             report = write_report(
-                *(
-                    self.run,
-                    self.listing,
-                    self.catalogue,
-                    self.audit,
-                    self.trained,
-                    self.bundle,
-                ),
-                *(self.evaluated, clinical, described, None, verdict, version, None),
+                self.run,
+                self.listing,
+                self.catalogue,
+                self.audit,
+                self.trained,
+                self.bundle,
+                self.evaluated,
+                clinical,
+                described,
+                None,
+                verdict,
+                version,
+                None,
             )
         self.page = self.run.open_workspace().read(report.page.path).decode()
         another = open_run(str(folder / "ws"), None, "small")
