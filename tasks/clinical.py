@@ -27,6 +27,15 @@ from tasks.evaluation.subgroups import Subgroups, subgroups
 from tasks.ingest import Listing, read_listing
 from tasks.record import FileReference, Frozen, Record
 
+_MODES = {
+    "L": "grey",
+    "I;16": "grey, 16 bits",
+    "RGB": "colour",
+    "RGBA": "colour, transparent",
+    "P": "palette of colours",
+    "1": "black and white",
+}
+
 
 class ClinicalFigures(Frozen):
     """Figures that a clinician asks for, of the predictions that the evaluation is about."""
@@ -64,7 +73,7 @@ class Clinical(Record):
         return f"{known}; where {practice.prevalence:.2%} of images have the finding {right}"
 
 
-@stage("clinical", version=4)
+@stage("clinical", version=5)
 def clinical_figures(
     run: Run,
     listing: Listing,
@@ -130,10 +139,10 @@ def _subgroups(
     }
     facts = frame.set_index("path")
     read_off = {
-        "file format": facts["format"],
-        "grey or colour": facts["mode"],
-        "longer side, pixels": facts[["width", "height"]].max(axis=1).astype(str),
-        "mean brightness, 0 to 255": facts["mean_intensity"].round().astype(int).astype(str),
+        "File format": facts["format"],
+        "Grey or colour": facts["mode"].map(lambda mode: _MODES.get(mode, mode)),
+        "Longer side, pixels": facts[["width", "height"]].max(axis=1).astype(str),
+        "Mean brightness, 0 to 255": facts["mean_intensity"].round().astype(int).astype(str),
     }
     of_images = {name: (paths.map(values), True) for name, values in read_off.items()}
     return subgroups(

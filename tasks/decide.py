@@ -84,7 +84,7 @@ def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
     return manifest.sha256 == evaluated.manifest.sha256
 
 
-@stage("decide", version=8, state=_standing)
+@stage("decide", version=9, state=_standing)
 def decide_promotion(
     run: Run,
     listing: Listing,

@@ -9,6 +9,7 @@ from tasks.errors import DataSetUnusable
 from tasks.evaluation import intervals
 from tasks.evaluation.delong import auc_difference_test
 from tasks.evaluation.intervals import Estimate, Floats, Ints, Ranking
+from tasks.evaluation.net_benefit import NetBenefitCurve, net_benefit_curve
 from tasks.record import Frozen
 
 _MOST_EXACT = 4_000
@@ -51,6 +52,11 @@ class Comparison(Frozen):
         description="What the difference in AUC exceeds at the level that was asked for; None where it is undefined."
     )
     floor_level: float = Field(gt=0, lt=1, description="That level: the chance to be wrong in it, one-sided.")
+    net_benefit: NetBenefitCurve | None = Field(
+        default=None,
+        description="Of challenger and champion on the common images at their share of findings; None "
+        "without a positive class, or where the images are all of one kind.",
+    )
     p_value: float = Field(
         ge=0,
         le=1,
@@ -123,8 +129,24 @@ def compare(
         else _auc_test(truth == chosen[0], sides, chosen[0], index),
         auc_floor=_floor(auc, replicates[:, 0], level),
         floor_level=level,
+        net_benefit=None
+        if positive_class is None
+        else _net_benefit(truth == chosen[0], sides, chosen[0], index, f"champion ({champion_version})"),
         p_value=_sign_test(wrong[1].astype(np.int64) - wrong[0], index),
     )
+
+
+def _net_benefit(
+    positive: npt.NDArray[np.bool_],
+    sides: list[tuple[Floats, Ints]],
+    of_class: int,
+    index: Ints,
+    champion: str,
+) -> NetBenefitCurve | None:
+    if positive.all() or not positive.any():
+        return None
+    theirs, ours = (chance[:, of_class] for chance, _ in sides)
+    return net_benefit_curve(positive, ours, index, float(positive.mean()), others={champion: theirs})
 
 
 class _Measure:

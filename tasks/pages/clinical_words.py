@@ -103,8 +103,11 @@ def right_alarms(practice: InPractice) -> str:
 
 def chance(p_value: float) -> str:
     """How often chance alone would do so, and what follows."""
-    often = "less than 1 in 1,000" if p_value < 0.001 else f"about {max(1, round(100 * p_value))} in 100"
-    return f"{often}: {'it does not do equally well' if p_value < 0.05 else 'no difference is shown'}"
+    shown = "it does not do equally well" if p_value < 0.05 else "no difference is shown"
+    often = "more than 9 times in 10" if p_value > 0.9 else f"about {round(100 * p_value)} times in 100"
+    if p_value < 0.015:
+        often = "about once in 100 times" if p_value >= 0.005 else "less than once in 200 times"
+    return f"{shown} (chance alone does as much {often})"
 
 
 def ece_by_chance(figures: CalibrationFigures) -> str:

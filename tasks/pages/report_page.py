@@ -13,6 +13,7 @@ from PIL import Image
 from tasks.automl.tried import telling
 from tasks.evaluation import words
 from tasks.evaluation.calibration import reliability_curve
+from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import ClassFigures, Evaluation
 from tasks.evaluation.practice import InPractice
@@ -70,6 +71,7 @@ def render_page(content: ReportContent) -> str:
             plots={
                 **report_plots(content),
                 "practice": _practice_plots(content.practice),
+                "champion": _champion_plots(content.comparison),
                 "search": _search_plots(content.search),
             },
             most_tried=MOST_TRIED,
@@ -186,6 +188,14 @@ def _practice_plots(practice: InPractice | None) -> list[Plot]:
         return []
     caption = "The model is worth acting on where its line is above both the dashed one and the dotted one."
     return [_plot(clinical_plots.net_benefit(practice.net_benefit), "Net benefit", caption)]
+
+
+def _champion_plots(comparison: Comparison | None) -> list[Plot]:
+    if comparison is None or comparison.net_benefit is None:
+        return []
+    caption = "Both models on their common images, at the share of findings among these."
+    drawn = clinical_plots.net_benefit(comparison.net_benefit, name="net-benefit-champion")
+    return [_plot(drawn, "Net benefit", caption)]
 
 
 def _search_plots(search: SearchFacts | None) -> list[Plot]:

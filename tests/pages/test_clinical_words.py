@@ -96,3 +96,17 @@ def test_calibration_is_judged_by_what_the_interval_allows(
 )
 def test_worth_is_what_is_shown(gain: Estimate, said: str) -> None:
     assert words.worth_it(gain) == said
+
+
+@pytest.mark.parametrize(
+    ("p_value", "said"),
+    [
+        (0.0005, "it does not do equally well (chance alone does as much less than once in 200 times)"),
+        (0.012, "it does not do equally well (chance alone does as much about once in 100 times)"),
+        (0.04, "it does not do equally well (chance alone does as much about 4 times in 100)"),
+        (0.3, "no difference is shown (chance alone does as much about 30 times in 100)"),
+        (1.0, "no difference is shown (chance alone does as much more than 9 times in 10)"),
+    ],
+)
+def test_chance_is_told_in_times(p_value: float, said: str) -> None:
+    assert words.chance(p_value) == said

@@ -513,3 +513,6 @@ def test_who_wins_is_said_in_words(shift: float, words: str) -> None:
     assert comparison_words(found).startswith(words)
     html = page.render_page(replace(_content(["no", "yes"], "yes"), comparison=found))
     assert words in html
+    section = html[html.index('id="champion"') : html.index('id="threshold"')]
+    assert found.net_benefit is not None and "champion (7)" in found.net_benefit.others
+    assert "champion (7)" in section and "Both models on their common images" in section
