@@ -68,11 +68,13 @@ def choose_tasks(run: Run, listing: Listing, labelling: Labelling) -> TaskQueue:
     strangers = {one.path: one.data for one in logged if one.sha256 not in in_store and one.data is not None}
     pool = gathered(workspace, frame, image_reader(run, listing), strangers, progress())
     features, why_none = pool_features(workspace, pool, assist=settings.assist, progress=progress())
+    near_pairs = _of_last_run(run, "catalogue", "near_pairs")
     found = find_candidates(
         {sha256: pool.given[sha256] for sha256 in pool.sha256s},
         pool.paths,
         standing.verdicts,
-        copies=[*pool.same_pixels(), *copies_found(_of_last_run(run, "catalogue", "near_pairs"))],
+        copies=[*pool.same_pixels(), *copies_found(near_pairs)],
+        likely_copies=copies_found(near_pairs, asked=True),
         suspects=doubted(_of_last_run(run, "report", "suspects")) if settings.suspects else (),
         uncertain=[one.sha256 for one in logged if one.probability < settings.low_confidence],
         unlike=unlike_the_store(pool, features),

@@ -35,7 +35,7 @@ from tasks.pages.content import (
     ReportContent,
     Serving,
 )
-from tasks.pages.copy_chains import Chain, copy_chains
+from tasks.pages.copy_chains import copy_chains, copy_questions
 from tasks.pages.history import history
 from tasks.pages.leaderboard import search_facts
 from tasks.pages.recipes import differing_recipes
@@ -84,7 +84,8 @@ def write_report(
     suspects = suspect_table(catalogue, predictions, rows)
     bundle = load_by_manifest(run, exported.manifest)
     album = Album(table, copies_ever(run, table), bundle, image_reader(run, listing))
-    chains = _chains(run, catalogue, table)
+    pairs = _pairs(run, catalogue, table)
+    chains, questions = copy_chains(pairs), copy_questions(pairs)
     positive = catalogue.positive_index
     standing = read_standing(run.open_workspace(), run.name)
     content = ReportContent(
@@ -110,6 +111,8 @@ def write_report(
         explained=catalogue.positive_class,
         copies=album.copy_groups(chains[:MOST_COPY_GROUPS]),
         copy_groups=len(chains),
+        likely_copies=album.copy_groups(questions[:MOST_COPY_GROUPS]),
+        copy_questions=len(questions),
         rejects=[Reject(*row) for row in table.rejects[["path", "reason", "detail"]].itertuples(index=False)],
         suspects=album.suspects(predictions, suspects, MOST_SUSPECTS),
         suspect_groups=int(suspects["rank"].nunique()),
@@ -158,10 +161,11 @@ def _rows(catalogue: Catalogue, predictions: pd.DataFrame) -> EvaluatedPredictio
     )
 
 
-def _chains(run: Run, catalogue: Catalogue, table: CatalogueTable) -> list[Chain]:
+def _pairs(run: Run, catalogue: Catalogue, table: CatalogueTable) -> pd.DataFrame:
+    """Copies and likely copies among the usable contents."""
     pairs = read_near_pairs(run, catalogue)
     usable = table.contents["sha256"]
-    return copy_chains(pairs[pairs["sha256_a"].isin(usable) & pairs["sha256_b"].isin(usable)])
+    return pairs[pairs["sha256_a"].isin(usable) & pairs["sha256_b"].isin(usable)]
 
 
 def _serving(

@@ -1,5 +1,8 @@
 """The last lines on the terminal: figures with their intervals, the decision, and where everything is."""
 
+from shlex import quote
+
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -8,7 +11,7 @@ from flows.find_recipe import FoundRecipe
 from flows.result import RetrainResult
 from tasks.audit import AuditFindings
 from tasks.automl.chosen import SearchResult
-from tasks.catalogue import Catalogue
+from tasks.catalogue import Catalogue, read_near_pairs
 from tasks.data.given_split import Leak
 from tasks.engine.run import Run
 from tasks.evaluation.intervals import Estimate
@@ -19,6 +22,7 @@ from tasks.score import Scores
 
 MOST_CLASSES = 12
 MOST_TRIED = 30
+MOST_QUESTIONS = 20
 FIGURES = ("recall", "specificity", "precision", "auc", "balanced_accuracy", "brier")
 
 
@@ -119,10 +123,28 @@ def show_catalogue(console: Console, run: Run, catalogue: Catalogue) -> None:
         table.add_row(f"rejected: {reason}", str(count))
     table.add_row("unlabelled", str(summary.unlabelled))
     console.print(table)
+    if summary.copy_questions:
+        _show_copy_questions(console, read_near_pairs(run, catalogue))
     uri = run.open_workspace().uri(catalogue.table.path)
     console.print(
         f"protocol: {catalogue.protocol} · digest: {catalogue.digest_of_rows}\ntable: {uri}", soft_wrap=True
     )
+
+
+def _show_copy_questions(console: Console, pairs: pd.DataFrame) -> None:
+    """Likely copies that a person must judge, as the options that say that they are none."""
+    asked = pairs[pairs["asked"]].sort_values("agreement", ascending=False, kind="stable")
+    console.print(
+        f"{len(asked)} pairs of likely copies were not joined, since their labels or patients differ or they resemble "
+        "only some of a group. They count in no figure. If they are copies, correct the table of labels; if not, say:",
+        highlight=False,
+    )
+    for one, other in asked[["path_a", "path_b"]].head(MOST_QUESTIONS).itertuples(index=False, name=None):
+        console.print(
+            f"  --not-copies {quote(f'{one} | {other}')}", highlight=False, soft_wrap=True, markup=False
+        )
+    if len(asked) > MOST_QUESTIONS:
+        console.print(f"  and {len(asked) - MOST_QUESTIONS} more")
 
 
 def show_audit(console: Console, findings: AuditFindings) -> None:

@@ -40,12 +40,16 @@ def doubted(suspects: bytes | None) -> list[str]:
     return [str(sha256) for sha256 in frame.sort_values("rank")["sha256"]]
 
 
-def copies_found(near_pairs: bytes | None) -> list[frozenset[str]]:
-    """The pairs of contents that a catalogue found to be copies, by what they show; none where there is none."""
+def copies_found(near_pairs: bytes | None, *, asked: bool = False) -> list[frozenset[str]]:
+    """The pairs of contents that a catalogue found to be copies, by what they show; none where there is none.
+
+    Or those that it leaves to a person, where these are `asked` for.
+    """
     if near_pairs is None:
         return []
     frame = pd.read_parquet(io.BytesIO(near_pairs))
-    found = frame[(frame["by"] != "key") & ~frame.get("asked", pd.Series(False, frame.index))]
+    left = frame.get("asked", pd.Series(False, frame.index))  # before 0.1.0 nothing was left to a person
+    found = frame[(frame["by"] != "key") & (left == asked)]
     pairs = found[["sha256_a", "sha256_b"]].itertuples(index=False, name=None)
     return [frozenset((str(one), str(other))) for one, other in pairs]
 

@@ -180,7 +180,7 @@ class ReportContent:
     """Everything that a report says; sections without content do not appear.
 
     `explained` names the class that the overlays speak for, None where each speaks for the class predicted;
-    `suspects` and `copies` show the first of `suspect_groups` and `copy_groups`.
+    `suspects`, `copies` and `likely_copies` show the first of `suspect_groups`, `copy_groups` and `copy_questions`.
     """
 
     created: str
@@ -206,6 +206,8 @@ class ReportContent:
     explained: str | None = None
     copies: Sequence[CopyGroup] = ()
     copy_groups: int = 0
+    likely_copies: Sequence[CopyGroup] = ()
+    copy_questions: int = 0
     rejects: Sequence[Reject] = ()
     suspects: Sequence[Picture] = ()
     suspect_groups: int = 0

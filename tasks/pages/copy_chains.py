@@ -47,6 +47,15 @@ def copy_chains(pairs: pd.DataFrame) -> list[Chain]:
     return chains
 
 
+def copy_questions(pairs: pd.DataFrame) -> list[Chain]:
+    """Pairs that a person must judge, the likeliest copies first; columns as of `copy_chains`."""
+    asked = pairs[pairs["asked"]]
+    rows = sorted(
+        asked.itertuples(index=False), key=lambda row: (-_nearness(row), row.sha256_a, row.sha256_b)
+    )
+    return [[(str(row.sha256_a), ""), (str(row.sha256_b), _reason(row).format(row.path_a))] for row in rows]
+
+
 def _trees(links: list[_Link]) -> list[list[_Link]]:
     """Kruskal's maximum spanning forest, each tree with its weakest link last."""
     root: dict[str, str] = {}

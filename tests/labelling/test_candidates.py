@@ -46,6 +46,19 @@ def test_unlabelled_conflicting_and_doubtful_images_are_asked_about() -> None:
     assert list(found) == ["b", "c", "d", "f", "g", "h", "a"]
 
 
+def test_likely_copies_are_asked_about_where_no_label_contradicts() -> None:
+    likely = [frozenset({digest("c"), digest("d")}), frozenset({digest("b"), digest("i")})]
+    found = reasons(likely_copies=likely, suspects=[digest("c"), digest("f")])
+    assert {name: found[name] for name in "bcdif"} == {
+        "b": "conflict",
+        "c": "copy",
+        "d": "copy",
+        "i": "copy",
+        "f": "suspect",
+    }
+    assert "i" not in reasons(say("ann", "no", "i"), likely_copies=likely)
+
+
 def test_what_is_settled_is_not_asked_again_and_settles_its_copies_dispute() -> None:
     copies = [frozenset({digest("c"), digest("d")})]
     settled = (say("ann", "yes", "c"), say("ann", "no", "b"), say("ann", None, "a"))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tasks.evaluation.intervals import Estimate
 from tasks.pages.changes import VersionFacts, changes_between
-from tasks.pages.copy_chains import copy_chains
+from tasks.pages.copy_chains import copy_chains, copy_questions
 
 BEFORE = VersionFacts(
     labels={"a": "no", "b": "no", "c": "yes", "d": "yes"},
@@ -99,6 +99,14 @@ def test_the_least_alike_stand_first_and_each_beside_its_copy() -> None:
         "d": "the same pixels as c.png",
     }
     assert len(chains) == 2
+
+
+def test_questions_stand_alone_the_likeliest_first() -> None:
+    pairs = _pairs(("a", "b", "features", 0.7), ("c", "d", "features", 0.9), ("e", "f", "features", 0.95))
+    pairs["asked"] = [True, True, False]
+    assert [[digest for digest, _ in chain] for chain in copy_questions(pairs)] == [["c", "d"], ["a", "b"]]
+    assert copy_questions(pairs)[1][1][1].startswith("like a.png: laid over it")
+    assert [chain[0][0] for chain in copy_chains(pairs)] == ["e"]
 
 
 def test_the_order_of_the_pairs_changes_nothing_and_a_path_may_hold_anything() -> None:

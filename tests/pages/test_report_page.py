@@ -178,6 +178,8 @@ def _full(text: str) -> ReportContent:
         surest_hits=[_picture(text)] * 6,
         explained=text,
         copies=[CopyGroup([_picture(text)] * 6, text)] * 12,
+        likely_copies=[CopyGroup([_picture(text)] * 2)] * 2,
+        copy_questions=5,
         copy_groups=15,
         rejects=[Reject(text, text, text)] * 150,
         suspects=[_picture(text)] * 24,
