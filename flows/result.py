@@ -18,6 +18,7 @@ from tasks.engine.stage import StageTiming
 from tasks.evaluate import EvaluatedBundle
 from tasks.evaluation.gate import Decision
 from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.promise import OperatingFacts
 from tasks.fine_tune import TrainedMembers
 from tasks.ingest import Ingested
 from tasks.models.about import AboutDataSet
@@ -57,6 +58,9 @@ class RetrainResult(Frozen):
     )
     model_card: str = Field(description="Where the model card is.")
     clinical: ClinicalFigures = Field(description="What the figures mean for patients.")
+    operating: OperatingFacts | None = Field(
+        description="What may be promised of the served threshold; None without a positive class."
+    )
     leak: Leak | None = Field(description="With a given split: copies that stand on both of its sides.")
     evaluation_without_leaks: Evaluation | None = Field(
         description="With a given split: figures of the test files without a copy among its training files."
@@ -125,6 +129,7 @@ class RetrainResult(Frozen):
             flow=described.flow,
             robustness=robustness,
             model_card=run.open_workspace().uri(described.card.path),
+            operating=evaluated.operating,
             leak=evaluated.leak,
             evaluation_without_leaks=evaluated.evaluation_without_leaks,
             search=members.search,

@@ -101,7 +101,7 @@ def compare_models(
             classes=catalogue.classes,
             positive_class=catalogue.positive_class,
             protocol=catalogue.protocol,
-            rule=rule,
+            rule=rule.at_target,
         )
         for side, model in enumerate(models)
     )

@@ -107,6 +107,7 @@ def decide_promotion(
         incomparable=incomparable,
         facts=facts,
         recall_target=recall_target,
+        harm_ratio=None if evaluated.rule is None else evaluated.rule.harm_ratio,
         looks=looks,
         growth=growth,
     )
@@ -177,7 +178,10 @@ def _compared(
     champion: str,
     level: float,
 ) -> Comparison:
-    """The champion by rules that are chosen as the challenger's are: on other images than those that are judged."""
+    """Both by rules that are chosen alike, on other images than those that are judged, and at the same recall.
+
+    Whatever the threshold's rule stops at, specificity then shows what a model's recall costs.
+    """
     with timed_stages():  # part of this stage, and kept: another bar or threshold has nothing predicted anew
         said = predict_unseen(run, listing, catalogue, bundle, faster=False, one_member=True)
     unseen = read_unseen(run, catalogue, said)
@@ -186,7 +190,7 @@ def _compared(
     rows, logits = rows[concerned], logits[concerned]
     judges = unseen.judges(rows, len(facts.members))
     try:
-        judged = judge_rows(catalogue, rows, logits, judges, evaluated.rule or ThresholdRule())
+        judged = judge_rows(catalogue, rows, logits, judges, (evaluated.rule or ThresholdRule()).at_target)
     except DataSetUnusable:  # it may judge too few for a rule to be chosen on
         return nothing_in_common(champion, level)
     theirs = rows[["path"]].assign(row=np.arange(len(rows)))[judged.reported]
@@ -197,7 +201,7 @@ def _compared(
         (judged.probabilities[common], judged.predicted[common]),
         (
             _probabilities(ours, catalogue),
-            _indices(ours["predicted"], catalogue),
+            _indices(ours["predicted_at_target"], catalogue),
         ),
         ours["group"].to_numpy(str),
         classes=list(catalogue.classes),

@@ -20,6 +20,7 @@ from tasks.evaluation.member_spread import member_figures, variance_between
 from tasks.evaluation.metrics import Evaluation, evaluate
 from tasks.evaluation.operating_rule import JudgedImages, judge_shares
 from tasks.evaluation.out_of_fold import HonestPredictions, judge, reported_folds
+from tasks.evaluation.promise import OperatingFacts, operating_facts
 from tasks.evaluation.rechosen import rechosen_counts, with_choice
 from tasks.evaluation.settings import ThresholdRule
 from tasks.evaluation.words import with_interval
@@ -47,6 +48,11 @@ class EvaluatedBundle(Record):
         exclude_if=lambda rule: rule is None,
         description="By which thresholds were chosen; None of one of 0.1.0.",
     )
+    operating: OperatingFacts | None = Field(
+        default=None,
+        exclude_if=lambda facts: facts is None,
+        description="What may be promised of the served threshold, and what the last of its recall costs.",
+    )
     card: FileReference | None = Field(
         default=None,
         exclude_if=lambda card: card is None,
@@ -67,7 +73,7 @@ class EvaluatedBundle(Record):
         return ", ".join(f"{name} {with_interval(figure)}" for name, figure in shown.items())
 
 
-@stage("evaluate", version=6)
+@stage("evaluate", version=7)
 def evaluate_bundle(
     run: Run,
     listing: Listing,
@@ -82,7 +88,9 @@ def evaluate_bundle(
     rows, (logits, *faster_logits) = unseen.by_file(table)
     concerned = may_be_judged(rows, catalogue)
     rows, logits = rows[concerned], logits[concerned]
-    judged = judge_rows(catalogue, rows, logits, unseen.judges(rows, len(before.members)), rule)
+    judges = unseen.judges(rows, len(before.members))
+    judged = judge_rows(catalogue, rows, logits, judges, rule)
+    at_target = judge_rows(catalogue, rows, logits, judges, rule.at_target)
     evaluation = _figures_of_procedure(catalogue, rows, judged, judged.reported)
     leak, clean = (
         _leak(run, listing, table, rows, judged) if catalogue.protocol == "given_split" else (None, None)
@@ -109,11 +117,12 @@ def evaluate_bundle(
     return EvaluatedBundle(
         evaluation=evaluation,
         evaluation_file=run.write("evaluation.json", evaluation.model_dump_json(indent=2).encode()),
-        predictions=run.write("predictions.parquet", _parquet(catalogue, rows, judged)),
+        predictions=run.write("predictions.parquet", _parquet(catalogue, rows, judged, at_target)),
         manifest=run.write("bundle.json", manifest.model_dump_json(indent=2).encode()),
         threshold=served.threshold,
         temperature=served.temperature,
         rule=rule,
+        operating=_operating(judged),
         not_reported=_wanted(table, catalogue) - evaluation.n,
         leak=leak,
         evaluation_without_leaks=(
@@ -125,7 +134,10 @@ def evaluate_bundle(
 
 
 def read_predictions(run: Run, evaluated: EvaluatedBundle) -> pd.DataFrame:
-    """One row a reported image: path, sha256, group, fold, label, predicted, threshold, probability_<class>."""
+    """One row a reported image: path, sha256, group, fold, label, predicted, threshold, probability_<class>.
+
+    `predicted_at_target` is by a threshold that insists on the recall target.
+    """
     return pd.read_parquet(io.BytesIO(run.read(evaluated.predictions)))
 
 
@@ -227,9 +239,20 @@ def _figures_of_procedure(
     return wider.model_copy(update={"members": members})
 
 
-def _parquet(catalogue: Catalogue, rows: pd.DataFrame, judged: HonestPredictions) -> bytes:
+def _operating(judged: HonestPredictions) -> OperatingFacts | None:
+    """Of the served rule, on the images that it was chosen on."""
+    if judged.positive is None:
+        return None
+    chose = np.any([one.choosing for one, _ in judged.rounds], axis=0)
+    return operating_facts(judged.images[chose], judged.served, judged.positive, judged.rule)
+
+
+def _parquet(
+    catalogue: Catalogue, rows: pd.DataFrame, judged: HonestPredictions, at_target: HonestPredictions
+) -> bytes:
     frame = rows[["path", "sha256", "group", "fold", "label"]].copy()
     frame["predicted"] = [catalogue.classes[index] for index in judged.predicted]
+    frame["predicted_at_target"] = [catalogue.classes[index] for index in at_target.predicted]
     frame["threshold"] = judged.thresholds
     for index, name in enumerate(catalogue.classes):
         frame[f"probability_{name}"] = judged.probabilities[:, index]

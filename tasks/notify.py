@@ -58,7 +58,8 @@ def notify(
         from prefect.events import emit_event
 
         outcome = outcome_of(run, verdict, promotion.version)
-        warnings = (*clinical.figures.patients.cautions, *audit.findings.warnings)
+        operating = evaluated.operating.cautions if evaluated.operating else ()
+        warnings = (*clinical.figures.patients.cautions, *operating, *audit.findings.warnings)
         summary = summary_markdown(outcome, evaluated.evaluation, warnings, report_uri)
         _show(run, summary, evaluated.evaluation, report_uri)
         for event in notice.events:

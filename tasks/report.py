@@ -185,6 +185,7 @@ def _serving(
         figures_of="members" if members_judged else "served",
         threshold=evaluated.threshold,
         temperature=evaluated.temperature,
+        operating=evaluated.operating,
         bundle_uri=published.uri,
     )
 

@@ -15,6 +15,7 @@ from tasks.catalogue import Catalogue, read_near_pairs
 from tasks.data.given_split import Leak
 from tasks.engine.run import Run
 from tasks.evaluation.intervals import Estimate
+from tasks.evaluation.member_spread import member_words
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.words import interval, number
 from tasks.pages.leaderboard import leaderboard_rows
@@ -33,7 +34,8 @@ def show_retrain(console: Console, result: RetrainResult) -> None:
         f"\n[bold]{data.name}[/]: {data.images} images, {data.exact_copies} exact copies, {data.groups} groups, "
         f"{sum(data.rejects.values())} unusable, {data.unlabelled} unlabelled"
     )
-    for warning in (*result.clinical.patients.cautions, *result.audit.warnings):
+    operating = result.operating.cautions if result.operating else ()
+    for warning in (*result.clinical.patients.cautions, *operating, *result.audit.warnings):
         console.print(f"[yellow]warning[/]: {escape(warning)}", highlight=False)
     if result.search is not None:
         show_search(console, result.search)
@@ -44,6 +46,9 @@ def show_retrain(console: Console, result: RetrainResult) -> None:
     console.print(f"[bold {colour}]{result.outcome}[/]", highlight=False)
     for reason in result.decision.reasons:
         console.print(f"  - {reason}", highlight=False, markup=False)
+    spread = member_words(figures.members)
+    if spread:
+        console.print(spread, highlight=False, markup=False)
     console.print(_seconds(result))
     console.print(
         f"served now: {result.champion or 'nothing yet'} · figures by {figures.protocol.replace('_', '-')}",

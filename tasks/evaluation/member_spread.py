@@ -30,6 +30,16 @@ def member_figures(
     return tuple(found)
 
 
+def member_words(members: tuple[MemberFigures, ...]) -> str:
+    """The spread in one line: `specificity of the members, each on images that it never saw: 0.72 to 0.91`."""
+    values = sorted(member.specificity.value for member in members if member.specificity.value is not None)
+    if len(values) < 2:
+        return ""
+    return (
+        f"specificity of the members, each on images that it never saw: {values[0]:.2f} to {values[-1]:.2f}"
+    )
+
+
 def variance_between(members: tuple[MemberFigures, ...]) -> dict[str, float]:
     """By rate, the variance of its mean over members, in logits, that comes of the networks and not of chance.
 

@@ -133,3 +133,8 @@ class ThresholdRule(Frozen):
         description="The largest share of images that may be called positive, such as 0.2 where every fifth can be "
         "looked at. It goes before the recall target.",
     )
+
+    @property
+    def at_target(self) -> "ThresholdRule":
+        """The rule that reaches the recall target whatever it costs: two models are compared at one recall."""
+        return ThresholdRule(recall_target=self.recall_target, insist_on_target=True)

@@ -17,6 +17,7 @@ from tasks.evaluation.intervals import Floats, Ints
 from tasks.evaluation.metrics import Evaluation
 from tasks.evaluation.patients import PatientFacts
 from tasks.evaluation.practice import InPractice
+from tasks.evaluation.promise import OperatingFacts
 from tasks.evaluation.robustness import AfterChange
 from tasks.evaluation.shortcuts import Shortcut
 from tasks.evaluation.subgroups import Subgroups
@@ -89,6 +90,7 @@ class Serving:
     temperature: float
     bundle_uri: str
     is_champion: bool = False
+    operating: OperatingFacts | None = None
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,8 @@ def _cautions(content: ReportContent) -> list[Caution]:
             )
         )
     found += [Caution(warning, "data") for warning in content.balance.warnings] if content.balance else []
+    if content.serving.operating is not None:
+        found += [Caution(words, "threshold") for words in content.serving.operating.cautions]
     if content.leak is not None and content.leak.test_files_with_copies:
         found.append(
             Caution(

@@ -131,7 +131,9 @@ class Went:
     def judged(self, run: Run, bundle: ExportedBundle) -> EvaluatedBundle:
         """Predict and evaluate."""
         predictions = predict_unseen(run, self.listing, self.catalogue, bundle.manifest)
-        return evaluate_bundle(run, self.listing, self.catalogue, predictions, ThresholdRule())
+        return evaluate_bundle(
+            run, self.listing, self.catalogue, predictions, ThresholdRule(insist_on_target=True)
+        )
 
     def compare(self, first: str, second: str, *more: str) -> Done:
         """`lightbox compare` on the images that both were trained on."""
