@@ -1,5 +1,6 @@
 """The figures of the report, each as an inline SVG string; nothing here depends on pyplot or on a display."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -18,6 +19,7 @@ _GRID = np.linspace(0.0, 1.0, 101)
 _MOST_POINTS = 240
 _MOST_LABELLED_CLASSES = 12
 _MOST_LABEL_LETTERS = 14
+_MOST_LABEL_LINES = 3
 
 
 class EpochFigures(Protocol):
@@ -57,8 +59,12 @@ def confusion_matrix(
                 text = f"{int(counts[row, column])}\n{share:.0%}"
                 axes.text(column, row, text, ha="center", va="center", fontsize=12 if few else 8)
             ticks = range(len(classes))
-            axes.set_xticks(ticks, [_short(c) for c in classes], rotation=0 if few else 45)
-            axes.set_yticks(ticks, [_short(c) for c in classes])
+            names = labels_of(classes)
+            long = max(map(len, classes)) > _MOST_LABEL_LETTERS
+            axes.set_xticks(
+                ticks, names, rotation=0 if few and not long else 45, ha="right" if long else "center"
+            )
+            axes.set_yticks(ticks, names)
         else:
             # Few levels and pixels: the picture of a thousand classes stays small.
             axes.imshow(np.round(shares * 15) / 15, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
@@ -275,8 +281,20 @@ def _cell(row: int, column: int, share: float) -> Rectangle:
     return Rectangle(corner, 0.96, 0.96, facecolor=colour, alpha=0.08 + 0.5 * share, linewidth=0)
 
 
+def labels_of(names: Sequence[str]) -> list[str]:
+    """Names as a figure has room for, no two alike: long ones stand in lines, very long ones lack their middle."""
+    shown = [_short(name) for name in names]
+    twice = {label for label in shown if shown.count(label) > 1}
+    return [f"{label} ({place})" if label in twice else label for place, label in enumerate(shown, start=1)]
+
+
 def _short(text: str) -> str:
-    return text if len(text) <= _MOST_LABEL_LETTERS else text[: _MOST_LABEL_LETTERS - 1] + "…"
+    """In lines of a few letters, the middle left out where there would be more than three; never a hidden label."""
+    most = _MOST_LABEL_LINES * _MOST_LABEL_LETTERS
+    if len(text) > most:
+        text = f"{text[: most // 2]}…{text[1 - most // 2 :]}"
+    shown = "\n".join(textwrap.wrap(text, _MOST_LABEL_LETTERS, break_on_hyphens=False)) or text
+    return f" {shown}" if shown.startswith("_") else shown  # a legend leaves out what begins so
 
 
 def _unit_axes(axes: Axes) -> Axes:

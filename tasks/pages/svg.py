@@ -6,6 +6,7 @@ one figure serves light, dark and print. Ids carry the figure's name, so that fi
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
@@ -55,8 +56,14 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def drawing(width_inches: float = 4.6, height_inches: float = 3.7) -> Iterator[Figure]:
-    """A figure in the page's style; draw and write it inside the block."""
-    with matplotlib.rc_context(_STYLE):
+    """A figure in the page's style; draw and write it inside the block.
+
+    Letters that matplotlib's own font lacks are measured as boxes: the page that shows the text has a font for them.
+    """
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=r"(?s)Glyph .* missing from font|Matplotlib currently does not support"
+        )
         yield Figure(figsize=(width_inches, height_inches), layout="constrained")
 
 

@@ -18,6 +18,7 @@ from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
 from tasks.record import FileReference
 from tasks.stores.workspace import Workspace
+from tasks.tracking.keys import key_part
 from tasks.training.loop import EpochRow
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class MlflowRun:
         """Each figure with its 95 % interval as `_lower` and `_upper`; of many classes, each class's as well."""
         named = [("", evaluation)]
         if len(evaluation.classes) > 2:
-            named += [(f"{one.name}/", one) for one in evaluation.per_class]  # type: ignore[misc]
+            named += [(f"{key_part(one.name)}/", one) for one in evaluation.per_class]  # type: ignore[misc]
         figures = {"ece": evaluation.ece, "images": float(evaluation.n), "groups": float(evaluation.n_groups)}
         for prefix, record in named:
             for field, value in record:
@@ -158,7 +159,7 @@ class MlflowRun:
                     "validation_auc": row.validation_auc,
                 }
                 rows += [
-                    self._metric(f"{network.replace(' ', '-')}/{key}", value, row.epoch)
+                    self._metric(f"{key_part(network.replace(' ', '-'))}/{key}", value, row.epoch)
                     for key, value in watched.items()
                     if value is not None
                 ]
