@@ -49,6 +49,22 @@ class WorkspaceLocation(Frozen, title="Workspace"):
         return Workspace(self.url, block_options(self.block))
 
 
+class StoreLocation(Frozen, title="Backups"):
+    """Where backups are kept: another store than the workspace's."""
+
+    url: StoreUrl = Field(min_length=1, description="fsspec URL or folder that holds backups only.")
+    block: str | None = Field(
+        default=None, description="Name of a Lightbox Datastore block with the secrets for this URL."
+    )
+
+    def open(self) -> "Workspace":
+        """The store, with the secrets of its block or of the environment.
+
+        Raises: ConfigError without the block; AccessDenied without the secrets.
+        """
+        return WorkspaceLocation(url=self.url, block=self.block).open()
+
+
 class DataSet(Frozen, title="Data set"):
     """What the images are about."""
 

@@ -1,6 +1,10 @@
 """`python -m deployments.machine`: the command behind `make up`, `make down` and `make status`."""
 
-from cyclopts import App
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from deployments.command_line import run_command
 from tasks.options.command import Command
@@ -37,6 +41,24 @@ def status() -> None:
     from deployments.machine.down import status as run
 
     run()
+
+
+@app.command
+@Command
+def backup(*, to: Annotated[Path, Parameter(help="Folder that the archive is written into.")]) -> None:
+    """Write settings, secrets, stores and databases of a machine that is down into one archive."""
+    from deployments.machine.backup import back_up
+
+    sys.stdout.write(f"{back_up(to)}\n")
+
+
+@app.command
+@Command
+def restore(archive: Annotated[Path, Parameter(help="The archive.")], /) -> None:
+    """Put an archive back where this machine has nothing yet."""
+    from deployments.machine.backup import restore as run
+
+    sys.stdout.write(f"{run(archive)} is back: make up\n")
 
 
 @app.command

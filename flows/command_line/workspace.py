@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from flows.command_line.options import JsonFile, Quiet, Workspace
+from flows.config import StoreLocation
 from tasks.erasure.settings import ForgetSettings
 from tasks.options.command import Command
 from tasks.options.marks import Options
@@ -74,6 +75,72 @@ def prune(
     write_json(plan, json)
     if not quiet and json is None:
         _show(plan, applied=apply)
+
+
+Backups = Annotated[StoreLocation, Options("Backups", {"url": "backups", "block": "backups-block"})]
+
+
+@workspace.command
+@Command
+def backup(
+    *,
+    workspace: Workspace,
+    backups: Backups,
+    keep: Annotated[
+        int | None, Parameter(help="Remove all backups but so many; all stay when left out.")
+    ] = None,
+    json: JsonFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Copy what of the workspace is not in the backups yet to another store; a run may be at work."""
+    from rich.console import Console
+
+    from flows.command_line.terminal import STANDARD_OUTPUT, progress_bars, write_json
+    from tasks.engine.display import progress_of
+    from tasks.stores.backup import BackupStore
+
+    store = BackupStore(backups.open())
+    with progress_bars(Console(stderr=True), quiet=quiet or json == STANDARD_OUTPUT):
+        done = store.back_up(workspace.open(), progress_of("backup", in_prefect=False))
+    gone = store.keep_newest(keep) if keep is not None else []
+    write_json(done, json)
+    if not quiet and json is None:
+        console = Console(highlight=False)
+        console.print(f"backup {done.id}: {len(done.files)} files, {_size(done.size_bytes)}", markup=False)
+        if gone:
+            console.print(f"removed: {', '.join(gone)}", markup=False)
+
+
+@workspace.command
+@Command
+def restore(
+    *,
+    workspace: Workspace,
+    backups: Backups,
+    backup: Annotated[
+        str | None, Parameter(help="Its name, as `backup` said it; the newest when left out.")
+    ] = None,
+    json: JsonFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Put a backup back, every file verified, into a workspace that holds nothing yet."""
+    from rich.console import Console
+
+    from flows.command_line.terminal import STANDARD_OUTPUT, progress_bars, write_json
+    from tasks.engine.display import progress_of
+    from tasks.stores.backup import BackupStore
+
+    store = BackupStore(backups.open())
+    wanted = store.read(backup)
+    with progress_bars(Console(stderr=True), quiet=quiet or json == STANDARD_OUTPUT):
+        store.restore(wanted, workspace.open(), progress_of("restore", in_prefect=False))
+    write_json(wanted, json)
+    if not quiet and json is None:
+        Console(highlight=False).print(
+            f"backup {wanted.id} is back: {len(wanted.files)} files. What was forgotten since that backup is in it: "
+            "forget it again.",
+            markup=False,
+        )
 
 
 @workspace.command
