@@ -121,7 +121,7 @@ def worth_it(gain: Estimate) -> str:
         return f"cannot be told: {gain.reason}"
     if gain.lower > 0:
         return "yes"
-    return "no" if gain.upper < 0 else "not shown"
+    return "no, worse" if gain.upper < 0 else "not shown"
 
 
 def _in_100(share: float) -> str:

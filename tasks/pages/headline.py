@@ -70,7 +70,7 @@ def _who(content: ReportContent) -> str:
     if content.patients.known == "key":
         return f"{groups} of patients and copies"
     if content.patients.known == "declared":
-        return f"{groups} of copies, no patient with two images"
+        return f"{groups} of copies; no patient twice, as declared"
     return f"{groups} of copies, patients unknown"
 
 

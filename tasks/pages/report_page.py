@@ -186,7 +186,7 @@ def report_plots(content: ReportContent) -> dict[str, list[Plot]]:
 def _practice_plots(practice: InPractice | None) -> list[Plot]:
     if practice is None:
         return []
-    caption = "The model is worth acting on where its line is above both the dashed one and the dotted one."
+    caption = "The model is of use only where its line is above both the dashed one and the dotted one."
     return [_plot(clinical_plots.net_benefit(practice.net_benefit), "Net benefit", caption)]
 
 

@@ -90,7 +90,7 @@ def test_calibration_is_judged_by_what_the_interval_allows(
     [
         (estimate(0.1, 0.01, 0.2), "yes"),
         (estimate(0.1, -0.01, 0.2), "not shown"),
-        (estimate(-0.1, -0.2, -0.01), "no"),
+        (estimate(-0.1, -0.2, -0.01), "no, worse"),
         (Estimate(value=0.0, n=9, reason="too few groups"), "cannot be told: too few groups"),
     ],
 )

@@ -269,7 +269,7 @@ def test_the_first_screen_says_what_a_clinician_must_know() -> None:
         f"{100 * (1 - recall.upper):.0f} and {100 * (1 - recall.lower):.0f} in 100"
     )
     assert words.tested.startswith("120 images")
-    assert f"{content.evaluation.n_groups} groups of copies, no patient with two images" in words.tested
+    assert f"{content.evaluation.n_groups} groups of copies; no patient twice, as declared" in words.tested
     html = page.render_page(content)
     assert words.misses.split(" would")[1] in html and html.index("would be missed") < html.index("<nav")
     assert "“yes” images would be missed" in html
