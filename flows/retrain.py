@@ -32,6 +32,7 @@ from tasks.notify import notify, outcome_of
 from tasks.predict import predict_unseen
 from tasks.prepare import prepare_ways
 from tasks.promote import promote, publish
+from tasks.rejudge import rejudge_champion
 from tasks.report import write_report
 from tasks.track import track_run
 from tasks.tracking.settings import TrackingSettings
@@ -109,7 +110,8 @@ def retrain(
         )
         described = describe_bundle(run, listing, catalogue, audit, evaluated, clinical, dataset.about)
         evaluated = described.evaluated
-        verdict = decide_promotion(run, listing, catalogue, audit, evaluated, gate, evaluation.recall_target)
+        again = rejudge_champion(run, listing, catalogue)
+        verdict = decide_promotion(run, listing, catalogue, audit, evaluated, gate, again)
         sample = evaluation.robustness_sample(training.preset)
         robustness = (
             check_robustness(run, listing, catalogue, bundle, predictions, evaluated, sample)

@@ -17,6 +17,7 @@ from tasks.evaluate import EvaluatedBundle, judge_rows, may_be_judged
 from tasks.evaluation.comparison import Comparison, compare, nothing_in_common
 from tasks.evaluation.gate import Decision, decide
 from tasks.evaluation.looks import Looks
+from tasks.evaluation.served import ServedFigures
 from tasks.evaluation.settings import GateSettings, ThresholdRule
 from tasks.evaluation.shortcuts import read_scores
 from tasks.evaluation.trivial import FactComparison, compare_with_facts
@@ -26,6 +27,7 @@ from tasks.models.manifest import BundleManifest
 from tasks.models.registry import Registry
 from tasks.predict import predict_unseen, read_unseen
 from tasks.record import FileReference, Record
+from tasks.rejudge import ServedAgain
 from tasks.stores.layout import SEARCH_CHOICES
 
 
@@ -41,6 +43,10 @@ class Verdict(Record):
     )
     facts: tuple[FactComparison, ...] = Field(
         description="Against trivial facts of the files alone, on the same images."
+    )
+    served: ServedFigures | None = Field(
+        default=None,
+        description="The champion as it is served, on labelled images that came since it was made; None without such.",
     )
 
     def in_words(self) -> str:
@@ -92,10 +98,10 @@ def decide_promotion(
     audit: Audit,
     evaluated: EvaluatedBundle,
     settings: GateSettings,
-    recall_target: float,
+    served: ServedAgain,
 ) -> Verdict:
     """Compare the model with every bar, with trivial facts, and with the champion on the same unseen images."""
-    standing = _standing(run, evaluated)
+    standing, rule = _standing(run, evaluated), evaluated.rule or ThresholdRule()
     facts = tuple(_compared_with_facts(run, catalogue, audit, evaluated))
     looks = Looks(models=standing.models, searches=standing.searches)
     level = looks.level(settings.false_promotions)
@@ -106,10 +112,11 @@ def decide_promotion(
         settings,
         incomparable=incomparable,
         facts=facts,
-        recall_target=recall_target,
-        harm_ratio=None if evaluated.rule is None else evaluated.rule.harm_ratio,
+        recall_target=rule.recall_target,
+        harm_ratio=rule.harm_ratio,
         looks=looks,
         growth=growth,
+        served=served.figures,
     )
     return Verdict(
         decision=decision,
@@ -117,6 +124,7 @@ def decide_promotion(
         is_champion=standing.is_champion,
         comparison=comparison,
         facts=facts,
+        served=served.figures,
     )
 
 

@@ -1,5 +1,7 @@
 """Notify: say as a Prefect event what people must hear about; automations turn events into messages."""
 
+from typing import Any, Literal
+
 from pydantic import Field
 
 from tasks.audit import Audit
@@ -8,6 +10,7 @@ from tasks.decide import Verdict
 from tasks.engine.run import Run
 from tasks.engine.stage import inside_flow_run, stage
 from tasks.evaluate import EvaluatedBundle
+from tasks.evaluation.intervals import Estimate
 from tasks.evaluation.metrics import Evaluation
 from tasks.pages import message
 from tasks.pages.outcome import ModelEventName, Outcome
@@ -21,6 +24,9 @@ class ModelEvent(Frozen):
     """One thing that happened to a model, with the figures a message needs."""
 
     event: ModelEventName = Field(description="What happened.")
+    of: Literal["new model", "served model"] = Field(
+        description="Whether it happened to the model that was judged, or to the one in service."
+    )
     headline: bool = Field(description="Whether people are told by this event; true for one event of a run.")
     subject: str = Field(description="The message's first line.")
     text: str = Field(description="The message.")
@@ -42,7 +48,7 @@ class Notice(Record):
     events: tuple[ModelEvent, ...] = Field(description="The events, in order.")
 
 
-@stage("notify", version=2, reusable=False)
+@stage("notify", version=3, reusable=False)
 def notify(
     run: Run,
     audit: Audit,
@@ -105,6 +111,8 @@ def _notice(run: Run, event: ModelEvent) -> str:
     from prefect.runtime import flow_run
 
     told = event.event.rpartition(".")[2]
+    if event.of == "served model":
+        told += "-served"
     return NOTICE.path(
         name=run.name,
         flow_run=flow_run.id or run.id,
@@ -115,28 +123,53 @@ def _notice(run: Run, event: ModelEvent) -> str:
 def events_of(
     run: Run, evaluated: EvaluatedBundle, verdict: Verdict, promotion: Promotion, report_uri: str
 ) -> tuple[ModelEvent, ...]:
-    """The events of a run: the outcome, and low recall before it where that is why the model was refused."""
+    """The events of a run: low recall of what is served, the outcome, and low recall where that is why it was refused.
+
+    The first is what people are told.
+    """
     outcome, evaluation = outcome_of(run, verdict, promotion.version), evaluated.evaluation
-    recall, events = evaluation.recall, outcome.events
-    return tuple(
+    events = [
         ModelEvent(
             event=event,
-            headline=event == events[0],
+            of="new model",
+            headline=event == outcome.events[0] and outcome.alarm is None,
             subject=message.subject(outcome, event),
             text=message.text(outcome, event, evaluation, report_uri),
-            name=run.name,
             version=promotion.version,
-            champion=promotion.champion,
-            recall=recall.value,
-            recall_lower=recall.lower,
-            recall_upper=recall.upper,
-            bar=outcome.decision.settings.min_recall,
             images=evaluation.n,
-            report=report_uri,
-            reasons=outcome.decision.reasons,
+            **_figures(evaluation.recall),
+            **_shared(run, outcome, promotion, report_uri),
         )
-        for event in events
-    )
+        for event in outcome.events
+    ]
+    if outcome.alarm is not None:
+        alarm = ModelEvent(
+            event="lightbox.model.recall-low",
+            of="served model",
+            headline=True,
+            subject=f"Lightbox {run.name}: {outcome.alarm_subject(outcome.alarm)}",
+            text=message.alarm_text(outcome, outcome.alarm, report_uri),
+            version=outcome.alarm.version,
+            images=outcome.alarm.n,
+            **_figures(outcome.alarm.recall),
+            **_shared(run, outcome, promotion, report_uri),
+        )
+        events.insert(0, alarm)
+    return tuple(events)
+
+
+def _figures(recall: Estimate) -> dict[str, Any]:
+    return {"recall": recall.value, "recall_lower": recall.lower, "recall_upper": recall.upper}
+
+
+def _shared(run: Run, outcome: Outcome, promotion: Promotion, report_uri: str) -> dict[str, Any]:
+    return {
+        "name": run.name,
+        "champion": promotion.champion,
+        "bar": outcome.decision.settings.min_recall,
+        "report": report_uri,
+        "reasons": outcome.decision.reasons,
+    }
 
 
 def outcome_of(run: Run, verdict: Verdict, version: str) -> Outcome:
@@ -147,4 +180,5 @@ def outcome_of(run: Run, verdict: Verdict, version: str) -> Outcome:
         decision=verdict.decision,
         champion=verdict.champion,
         is_champion=verdict.is_champion,
+        again=verdict.served,
     )

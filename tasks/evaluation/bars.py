@@ -54,9 +54,11 @@ def bars(
     target = recall_target if [c.name for c in judged] == [evaluation.positive_class] else 1.0
     checks = [*_enough(judged, settings, target), _recall(evaluation, judged, settings, target)]
     if evaluation.positive_class is not None:
-        checks.append(_specificity(evaluation.specificity, settings))
-        if harm_ratio is not None:
-            checks.append(_net_benefit(evaluation, harm_ratio, settings))
+        checks.append(
+            _specificity(evaluation.specificity, settings)
+            if harm_ratio is None
+            else _net_benefit(evaluation, harm_ratio, settings)
+        )
     return [*checks, *_above_facts(facts, settings), _above_chance(evaluation.auc)]
 
 

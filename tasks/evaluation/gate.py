@@ -10,6 +10,7 @@ from tasks.evaluation.challenge import champion_checks
 from tasks.evaluation.comparison import Comparison
 from tasks.evaluation.looks import Looks
 from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.served import ServedFigures
 from tasks.evaluation.settings import RECALL_TARGET, GateSettings
 from tasks.evaluation.trivial import FactComparison
 from tasks.record import Frozen
@@ -67,13 +68,15 @@ def decide(
     harm_ratio: float | None = None,
     looks: Looks = Looks(),  # noqa: B008 - frozen
     growth: float | None = None,
+    served: ServedFigures | None = None,
 ) -> Decision:
     """Promote what reaches every bar and beats the champion, if any. A tie refuses.
 
     `incomparable` says in words why there is a champion but no comparison: the bars then decide alone. `facts` are the
     paired comparisons with trivial facts of the files; `recall_target` is what the threshold was set for, and
     `harm_ratio` how many false alarms a miss is worth, where that was stated. `looks` is what the images were asked
-    before, and `growth` the share of images that the model learnt from more than the champion did.
+    before, `growth` the share of images that the model learnt from more than the champion did, and `served` what was
+    measured of the champion in service: told, and no reason for or against this model.
     """
     own = bars(evaluation, facts, settings, recall_target=recall_target, harm_ratio=harm_ratio)
     against_champion = (
@@ -92,7 +95,12 @@ def decide(
     return Decision(
         verdict=verdict,
         checks=tuple(checks),
-        reasons=[*(check.words for check in checks), *alone, *looks.in_words()],
+        reasons=[
+            *(check.words for check in checks),
+            *alone,
+            *([served.in_words()] if served else []),
+            *looks.in_words(),
+        ],
         settings=settings,
         looks=looks,
     )

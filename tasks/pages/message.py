@@ -1,6 +1,7 @@
 """What a message to people says of a model, at one glance. Plain text; the channel escapes its own markup."""
 
 from tasks.evaluation.metrics import Evaluation
+from tasks.evaluation.served import ServedFigures
 from tasks.evaluation.words import in_full
 from tasks.pages.outcome import ModelEventName, Outcome
 
@@ -8,6 +9,27 @@ from tasks.pages.outcome import ModelEventName, Outcome
 def subject(outcome: Outcome, event: ModelEventName) -> str:
     """One line."""
     return f"Lightbox {outcome.name}: {outcome.subject(event)}"
+
+
+def alarm_text(outcome: Outcome, alarm: ServedFigures, report: str) -> str:
+    """A few lines on a model in service that finds too few."""
+    said = outcome.alarm_subject(alarm)
+    return "\n".join(
+        [
+            f"{said[0].upper()}{said[1:]}.",
+            f"Data set: {outcome.name}",
+            f"Model: {alarm.version}, in service",
+            f"Recall: {in_full(alarm.recall)}, bar {outcome.decision.settings.min_recall:.3g}",
+            f"Specificity: {in_full(alarm.specificity)}",
+            f"Findings observed for each expected: {in_full(alarm.observed_over_expected)}",
+            f"Images: {alarm.n} in {alarm.n_groups} groups; none had a part in making it",
+            f"Now: {outcome.now}",
+            f"What to do: look at the images that {alarm.version} misses. Are they of another scanner, site or time "
+            "than those it learnt from? To return to the version before: "
+            f"lightbox models rollback --name {outcome.name}",
+            f"Report: {report}",
+        ]
+    )
 
 
 def text(outcome: Outcome, event: ModelEventName, evaluation: Evaluation, report: str) -> str:

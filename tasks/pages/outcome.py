@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.evaluation.gate import Decision
+from tasks.evaluation.served import ServedFigures
 
 ModelEventName = Literal[
     "lightbox.model.recall-low",
@@ -17,7 +18,7 @@ ModelEventName = Literal[
 class Outcome:
     """A decision, the version that it is about, and what was served when it was made.
 
-    `is_champion`: the version served is this very model, judged again.
+    `is_champion`: the version served is this very model, judged again. `again`: what was measured of what is served.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Outcome:
     decision: Decision
     champion: str | None
     is_champion: bool
+    again: ServedFigures | None = None
 
     @property
     def served(self) -> str | None:
@@ -79,8 +81,16 @@ class Outcome:
         return "Read the report: doubtful labels, classes and shortcuts first. Correct or add images, and run again."
 
     @property
+    def alarm(self) -> ServedFigures | None:
+        """The figures of what is served and stays so, where it was measured to find too few."""
+        bar = self.decision.settings.min_recall
+        if self.again is None or self._promotes or not self.again.recall_is_below(bar):
+            return None
+        return self.again
+
+    @property
     def events(self) -> tuple[ModelEventName, ...]:
-        """What is told, the first as a message to people."""
+        """What is told of the model that was judged, the first as a message to people where nothing is graver."""
         verdict = self.decision.verdict
         if verdict == "promoted":
             return ("lightbox.model.promoted",)
@@ -89,6 +99,13 @@ class Outcome:
         if self.decision.answer("recall") is False:
             return "lightbox.model.recall-low", "lightbox.model.refused"
         return ("lightbox.model.refused",)
+
+    def alarm_subject(self, alarm: ServedFigures) -> str:
+        """What happened to the model that is served, for the first line of a message."""
+        return (
+            f"recall of {alarm.version}, which is served, is below the bar on {alarm.n} images that came since it was "
+            "made"
+        )
 
     def subject(self, event: ModelEventName) -> str:
         """What happened, for the first line of a message."""

@@ -40,6 +40,7 @@ from tasks.models.registry import Registry
 from tasks.predict import predict_unseen
 from tasks.prepare import prepare_images
 from tasks.promote import publish
+from tasks.rejudge import ServedAgain
 from tasks.report import write_report
 from tasks.training.backbones import BACKBONES
 from tasks.training.recipes import Probe, WeightsChoice
@@ -124,8 +125,9 @@ class Went:
 
     def decided(self, run: Run, evaluated: EvaluatedBundle) -> Verdict:
         """Against whatever is served."""
+        nobody = ServedAgain(champion=None, figures=None)
         return decide_promotion(
-            run, self.listing, self.catalogue, self.audit, evaluated, GateSettings(), 0.95
+            run, self.listing, self.catalogue, self.audit, evaluated, GateSettings(), 0.95, nobody
         )
 
     def judged(self, run: Run, bundle: ExportedBundle) -> EvaluatedBundle:

@@ -8,13 +8,23 @@ from tasks.evaluation.settings import GateSettings
 from tasks.models.manifest import amended, read_manifest
 from tasks.models.registry import Registry
 from tasks.promote import publish
+from tasks.rejudge import ServedAgain
 
+NOBODY = ServedAgain(champion=None, figures=None)
 LOW = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_groups=10)
 
 
 def decided(staged: StagedRun, evaluated: EvaluatedBundle, settings: GateSettings = LOW) -> Verdict:
     return decide_promotion(
-        *(staged.another_run(), staged.listing, staged.catalogue, staged.audit, evaluated, settings, 0.95)
+        *(
+            staged.another_run(),
+            staged.listing,
+            staged.catalogue,
+            staged.audit,
+            evaluated,
+            settings,
+            NOBODY,
+        )
     )
 
 

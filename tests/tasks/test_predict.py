@@ -18,9 +18,12 @@ from tasks.models.bundle import Bundle
 from tasks.models.registry import Registry
 from tasks.predict import UnseenLogits, predict_unseen, read_unseen
 from tasks.promote import publish
+from tasks.rejudge import ServedAgain
 from tasks.stores.layout import STAGE_USE
 
 CLASSES = ("no", "yes")
+
+NOBODY = ServedAgain(champion=None, figures=None)
 
 
 def uses(run: Run) -> list[StageUse]:
@@ -50,7 +53,7 @@ def test_another_rule_predicts_nothing_again(staged_copy: StagedRun, monkeypatch
     changed = evaluate_bundle(staged.run, staged.listing, staged.catalogue, staged.predictions, first)
     gate = GateSettings(min_recall=0.1, min_specificity=0, above_trivial_facts=False, min_common_groups=10)
     decided = decide_promotion(
-        staged.run, staged.listing, staged.catalogue, staged.audit, changed, gate, 0.95
+        staged.run, staged.listing, staged.catalogue, staged.audit, changed, gate, NOBODY
     )
     assert decided.comparison is not None
 
@@ -63,7 +66,7 @@ def test_another_rule_predicts_nothing_again(staged_copy: StagedRun, monkeypatch
         predictions = predict_unseen(later, staged.listing, staged.catalogue, staged.bundle.manifest)
         evaluated = evaluate_bundle(later, staged.listing, staged.catalogue, predictions, second)
         verdict = decide_promotion(
-            later, staged.listing, staged.catalogue, staged.audit, evaluated, gate, 0.95
+            later, staged.listing, staged.catalogue, staged.audit, evaluated, gate, NOBODY
         )
     assert [(row.stage, row.reused) for row in timings] == [
         ("predict", True),
