@@ -127,7 +127,7 @@ class Went:
         """Against whatever is served."""
         nobody = ServedAgain(champion=None, figures=None)
         return decide_promotion(
-            run, self.listing, self.catalogue, self.audit, evaluated, GateSettings(), 0.95, nobody
+            run, self.listing, self.catalogue, self.audit, evaluated, GateSettings(), nobody
         )
 
     def judged(self, run: Run, bundle: ExportedBundle) -> EvaluatedBundle:

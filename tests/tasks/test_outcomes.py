@@ -93,7 +93,7 @@ def test_every_text_says_what_is(
     run, nobody = staged_copy.another_run(), ServedAgain(champion=before, figures=None)
     verdict = decide_promotion(
         *(run, staged_copy.listing, staged_copy.catalogue, staged_copy.audit, staged_copy.evaluated),
-        *(BARS[bar], 0.95, nobody),
+        *(BARS[bar], nobody),
     )
     version = published(staged_copy)
     promotion = promote(run, version, verdict, run.write("report.html", b"a report"))
