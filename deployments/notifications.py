@@ -58,6 +58,8 @@ def automations_of(channel: Channel, block: UUID, ui_url: str) -> list[Automatio
     escaped = ESCAPED[channel.kind]
     payload = "{{ event.payload.%s" + escaped + " }}"
     run = "{{ flow_run.name" + escaped + " }}"
+    deployment = "{{ (deployment.name or flow.name)" + escaped + " }}"
+    pool = "{{ flow_run.work_pool_name or 'default' }}"
     link = f'Run: {{{{ (flow_run|ui_url) or "{ui_url}/runs/flow-run/" ~ flow_run.id }}}}'
     return [
         AutomationCore(
@@ -87,11 +89,12 @@ def automations_of(channel: Channel, block: UUID, ui_url: str) -> list[Automatio
             actions=[
                 SendNotification(
                     block_document_id=block,
-                    subject=f"Lightbox: {run} " + "{{ flow_run.state.name|lower }}",
-                    body=f"The run {run} of {{{{ flow.name }}}} {{{{ flow_run.state.name|lower }}}}: "
+                    subject=f"Lightbox: {deployment} " + "{{ flow_run.state.name|lower }}",
+                    body=f"The run {run} of {deployment} {{{{ flow_run.state.name|lower }}}}: "
                     f"{{{{ flow_run.state.message{escaped} }}}}\n"
-                    "The model that is served stays. A new run goes on from the last finished stage.\n"
-                    + link,
+                    "Now: the model that is served stays.\n"
+                    f"What to do: mend what the message names, then run {deployment} again. It goes on from the last "
+                    "finished stage.\n" + link,
                 )
             ],
         ),
@@ -105,9 +108,11 @@ def automations_of(channel: Channel, block: UUID, ui_url: str) -> list[Automatio
             actions=[
                 SendNotification(
                     block_document_id=block,
-                    subject=f"Lightbox: {run} is late",
-                    body=f"The run {run} should have started and no worker has taken it. Is a worker of its work "
-                    f"pool online? The model that is served stays.\n{link}",
+                    subject=f"Lightbox: {deployment} is late",
+                    body=f"A run of {deployment} should have started, and no worker has taken it.\n"
+                    "Now: the run waits, and the model that is served stays.\n"
+                    "What to do: nothing where the machine was just restarted, it begins by itself. Else start a "
+                    f"worker: prefect worker start --pool {pool}\n{link}",
                 )
             ],
         ),

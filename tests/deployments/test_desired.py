@@ -179,6 +179,26 @@ def test_channels_escape_their_own_markup() -> None:
         assert rendered == f"{expected}\nRun: http://ui/runs/flow-run/run-1"
 
 
+@pytest.mark.parametrize("place", [1, 2], ids=["failed", "late"])
+def test_a_message_about_a_run_names_its_deployment_and_says_what_to_do(place: int) -> None:
+    action = automations_of(Channel(kind="webhook", block="x"), BLOCK, "http://ui")[place].actions[0]
+    run = {
+        "id": "run-1",
+        "name": "normal-scorpion",
+        "work_pool_name": "gpu",
+        "state": {"name": "Failed", "message": "the store does not answer"},
+    }
+    context = {"deployment": {"name": "watchdog"}, "flow": {"name": "watch"}, "flow_run": run}
+    subject, body = (
+        render_user_template_sync(text.replace("(flow_run|ui_url) or ", ""), context)
+        for text in (action.subject, action.body)  # type: ignore[union-attr]
+    )
+    assert subject == ("Lightbox: watchdog failed", "Lightbox: watchdog is late")[place - 1]
+    assert "What to do: " in body and "watchdog" in body and "the model that is served stays" in body
+    without = {"flow": {"name": "watch"}, "flow_run": run}
+    assert "Lightbox: watch" in render_user_template_sync(action.subject, without)  # type: ignore[union-attr]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_missing_device_is_refused_or_replaced_as_set_and_said() -> None:
     with pytest.raises(ConfigError, match="no CUDA device"):
