@@ -57,7 +57,7 @@ class Outcome:
             instead = f" instead of version {champion}" if champion else "; no model was served before"
             return f"Version {version}, the model of this run, is served from now on{instead}."
         why = f"version {version} was refused"
-        if not self.decision.above_chance:
+        if self.decision.answer("chance") is False:
             why += " because it is not shown to be better than chance"
         if verdict == "too few":
             why = f"there are too few images to judge version {version}"
