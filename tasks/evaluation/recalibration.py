@@ -20,7 +20,7 @@ _RIDGE: Final = 0.25
 against data that cannot tell, as where the classes are apart, and nothing beside a hundred images."""
 
 _STEPS: Final = 60
-_SETTLED: Final = 1e-9
+_SETTLED: Final = 1e-6
 
 
 def fit_scale(
