@@ -27,7 +27,7 @@ def written(workspace: Path) -> list[str]:
     return [
         name
         for name in names
-        if not name.startswith(("cache/", "stages/", "datasets/")) and "/stages/" not in name
+        if not name.startswith((".lightbox", "cache/", "stages/", "datasets/")) and "/stages/" not in name
     ]
 
 

@@ -55,7 +55,6 @@ TEXTS = (
     "/run/supervisor.sock",
     "auto",
     "http://127.0.0.1:9000",
-    "a.png | b.png",
     "0" * 8 + "-0000-0000-0000-" + "0" * 12,
     "1" * 64,
     "a.png | b.png",

@@ -119,7 +119,7 @@ def test_every_field_of_a_form_exists(page: Path) -> None:
     sections = {**DataSetFile.model_fields, **FineTune.model_fields}
     for span in spans(page):
         first, *rest = span.split(".")
-        a_file = Path(span).suffix in {".py", ".json", ".yaml", ".example"}
+        a_file = Path(span).suffix in {".py", ".json", ".yaml", ".env", ".example"}
         if first in sections and rest and not a_file and all(re.fullmatch(r"[a-z_]+", word) for word in rest):
             assert _fields(span.split("."), DataSetFile) or _fields(span.split("."), FineTune), span
 

@@ -252,7 +252,7 @@ def test_long_lists_are_cut_and_say_so() -> None:
     html = page.render_page(_full("yes"))
     assert "50 more are not shown" in html and "6 more are not shown" in html
     assert "3 more groups are not shown" in html
-    pictures = 12 + 6 + 24 + 12 * 6
+    pictures = 12 + 6 + 24 + 12 * 6 + 2 * 2
     assert html.count("<img ") == 2 * pictures
 
 

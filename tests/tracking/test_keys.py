@@ -28,7 +28,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_makes_a_key(name: str) -> None:
-    _validate_metric_name(f"{key_part(name)}/recall_lower")
+    _validate_metric_name(f"{key_part(name)}/recall_lower")  # type: ignore[no-untyped-call]
 
 
 def test_plain_names_stay() -> None:
@@ -45,4 +45,4 @@ def test_no_two_names_share_a_key(names: list[str]) -> None:
     keys = [key_part(name) for name in names]
     assert len(set(keys)) == len(names)
     for key in keys:
-        _validate_metric_name(f"{key}/recall_lower")
+        _validate_metric_name(f"{key}/recall_lower")  # type: ignore[no-untyped-call]
