@@ -58,13 +58,15 @@ def comparison(*, better: bool) -> Comparison:
     """Of a challenger that is clearly better, or clearly worse."""
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 2
-    sides = []
+    sides: list[tuple[np.ndarray, np.ndarray]] = []
     for skill in (0.5, 2.0) if better else (2.0, 0.5):
         yes = 1 / (1 + np.exp(-rng.normal(skill * (2 * labels - 1))))
         sides.append((np.stack([1 - yes, yes], axis=1), (yes >= 0.5).astype(int)))
+    before, after = sides
     return compare(
         labels,
-        *sides,
+        before,
+        after,
         np.arange(300),
         classes=["no", "yes"],
         positive_class="yes",

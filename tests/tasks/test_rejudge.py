@@ -15,7 +15,7 @@ from tasks.evaluation.gate import decide
 from tasks.evaluation.served import ServedFigures, served_figures
 from tasks.evaluation.settings import GateSettings
 from tasks.ingest import ingest
-from tasks.models.bundle import load_bundle
+from tasks.models.bundle import Prediction, load_bundle
 from tasks.models.registry import Registry
 from tasks.notify import events_of, outcome_of
 from tasks.promote import Promotion, publish
@@ -62,11 +62,8 @@ def test_it_answers_as_in_service_on_what_it_had_no_part_in(grown: StagedRun, tm
     rows = read_catalogue(grown.run, grown.catalogue).frame
     new = [path for path in rows["path"] if int(Path(path).stem) >= IMAGES]
     said = bundle.predict_bytes([(tmp_path / "grown" / path).read_bytes() for path in new])
-    hits = [
-        one.label == "yes"
-        for path, one in zip(new, said, strict=True)
-        if path.startswith("yes")  # type: ignore[union-attr]
-    ]
+    answers = [one for path, one in zip(new, said, strict=True) if path.startswith("yes")]
+    hits = [isinstance(one, Prediction) and one.label == "yes" for one in answers]
     assert found.recall.value == pytest.approx(np.mean(hits))
 
 
