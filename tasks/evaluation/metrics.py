@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict, Field
 
 from tasks.errors import DataSetUnusable
-from tasks.evaluation import intervals
+from tasks.evaluation import clustered, intervals
 from tasks.evaluation.calibration import expected_calibration_error
 from tasks.evaluation.intervals import Estimate, Floats, Ints, Ranking
 from tasks.record import Frozen
@@ -142,8 +142,8 @@ def evaluate(
         figures_of=f"class {positive_class}" if positive_class is not None else "macro average",
         accuracy=intervals.proportion(data.labels == data.predicted, data.groups, absent="no image"),
         balanced_accuracy=intervals.mean_of_proportions([figures.recall for figures in per_class], n),
-        brier=_loss_estimate(losses[:, 0], samples.losses[:, 0], n),
-        log_loss=_loss_estimate(losses[:, 1], samples.losses[:, 1], n),
+        brier=_loss_estimate(losses[:, 0], data.groups, samples.losses[:, 0]),
+        log_loss=_loss_estimate(losses[:, 1], data.groups, samples.losses[:, 1]),
         ece=_calibration_error(data, positive),
         confusion_matrix=confusion.tolist(),
         per_class=per_class,
@@ -247,9 +247,10 @@ def _class_figures(data: _Outcomes, index: int, samples: _Samples) -> ClassFigur
         ),
         f1=_f1(true & raised, true | raised, data.groups, name),
         auc=_auc(float(auc), true, data.groups, samples.curves[:, index, 0]),
-        average_precision=_from_samples(
-            float(precision), samples.curves[:, index, 1], true.size, "both classes"
-        ),
+        average_precision=clustered.average_precision(
+            ranking, float(precision), data.groups, np.unique(data.groups[true]).size
+        )
+        or _from_samples(float(precision), samples.curves[:, index, 1], true.size, "both classes"),
     )
 
 
@@ -301,8 +302,9 @@ def _from_samples(value: float, replicates: Floats, n: int, needs: str) -> Estim
     return intervals.percentile(value, replicates, n, reason=f"needs images of {needs}")
 
 
-def _loss_estimate(losses: Floats, replicates: Floats, n: int) -> Estimate:
-    return _from_samples(float(losses.mean()), replicates, n, "any class")
+def _loss_estimate(losses: Floats, groups: Ints, replicates: Floats) -> Estimate:
+    found = clustered.mean_loss(losses, groups)
+    return found or _from_samples(float(losses.mean()), replicates, losses.size, "any class")
 
 
 def _macro_figures(per_class: list[ClassFigures], samples: _Samples, n: int) -> MacroFigures:
