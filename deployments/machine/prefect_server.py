@@ -1,10 +1,15 @@
-"""Prefect's server, whose pages ask no other host: its block types name their logos by addresses on the internet."""
+"""Prefect's server as one machine runs it: its pages ask no other host, and its writers queue on SQLite."""
 
 import argparse
 import sys
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 import uvicorn
+from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.server.database.dependencies import temporary_database_config
+from prefect.settings import get_current_settings
+from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,7 +17,25 @@ POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-"""The pages bring scripts and styles of their own inline; `'self'` is this server by any of its names."""
+"""The pages bring scripts and styles of their own inline; `'self'` is this server by any of its names. Logos of block
+types have addresses on the internet, which are not asked."""
+
+
+class QueuedWrites(AioSqliteConfiguration):
+    """SQLite whose transactions take their turn at the beginning.
+
+    As Prefect has it, one that reads first and writes then fails at once with "database is locked" where another one
+    has written in between (prefect/server/database/configurations.py, `setup_sqlite`, says so): a worker's first
+    heartbeat is lost by that, and the next one comes half a minute later.
+    """
+
+    def begin_transaction(
+        self,
+        session: AsyncSession,
+        with_for_update: bool = False,  # noqa: ARG002 - Prefect's signature
+    ) -> AbstractAsyncContextManager[AsyncSessionTransaction]:
+        """Begin as one that will write."""
+        return super().begin_transaction(session, with_for_update=True)
 
 
 class OwnHostOnly:
@@ -39,15 +62,19 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args(arguments).port
-    uvicorn.run(
-        OwnHostOnly(create_app(final=True)),
-        host="127.0.0.1",
-        port=port,
-        timeout_keep_alive=5,
-        ws_ping_interval=20.0,
-        ws_ping_timeout=20.0,
-        log_level="warning",
-    )
+    url = get_current_settings().server.database.connection_url
+    address = url.get_secret_value() if url is not None else ""
+    on_sqlite = address.startswith("sqlite")
+    with temporary_database_config(QueuedWrites(connection_url=address)) if on_sqlite else nullcontext():
+        uvicorn.run(
+            OwnHostOnly(create_app(final=True)),
+            host="127.0.0.1",
+            port=port,
+            timeout_keep_alive=5,
+            ws_ping_interval=20.0,
+            ws_ping_timeout=20.0,
+            log_level="warning",
+        )
 
 
 if __name__ == "__main__":

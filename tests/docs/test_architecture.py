@@ -51,13 +51,6 @@ def test_the_tree_names_every_folder_and_no_other() -> None:
     assert (there | infra) - set(named) == set()
 
 
-def test_the_readme_names_every_room() -> None:
-    places = (REPOSITORY / "README.md").read_text().split("## Where things are")[1].split("\n## ")[0]
-    for top in CODE:
-        for room in rooms(top):
-            assert f"`{top}/{room}" in places, f"{top}/{room}"
-
-
 def test_tests_mirror_the_tree() -> None:
     """Each folder of tests is a room, or a part of the repository that is no room."""
     others = {"docs", "infra", "support", "tasks", "flows", "deployments"}

@@ -57,14 +57,14 @@ def test_every_command_and_option_exists(page: Path) -> None:
 
 
 def test_every_command_is_told_of() -> None:
-    """By name in the README's table, together with the others of its group or alone."""
-    readme = (REPOSITORY / "README.md").read_text()
+    """By name in the table of commands, together with the others of its group or alone."""
+    page = (REPOSITORY / "docs" / "commands.md").read_text()
     told = {
         (group, word.strip(","))
-        for group, words in re.findall(r"^\| `lightbox (\w+) ([^`]+)` \|", readme, re.MULTILINE)
+        for group, words in re.findall(r"^\| `lightbox (\w+) ([^`]+)` \|", page, re.MULTILINE)
         for word in words.split()
     }
-    told |= {(name, None) for name in re.findall(r"^\| `lightbox (\w+)", readme, re.MULTILINE)}
+    told |= {(name, None) for name in re.findall(r"^\| `lightbox (\w+)", page, re.MULTILINE)}
     assert {(command[0], command[1] if len(command) > 1 else None) for command in options()} <= told
 
 
