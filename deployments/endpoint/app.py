@@ -1,10 +1,12 @@
 """The ASGI application: what each path answers."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from starlette.applications import Starlette
@@ -20,27 +22,43 @@ from deployments.endpoint.champion import Champion, Deployment, batches, stand_b
 from deployments.endpoint.envelope import Envelope, Lifecycle
 from deployments.endpoint.formats import Row, parse_score
 from deployments.endpoint.judgement import Judged, Judges, judge
-from deployments.endpoint.keys import KeyRing
+from deployments.endpoint.keys import KeyRing, Scope
 from deployments.endpoint.measures import CONTENT_TYPE, Measures
 from deployments.endpoint.model_facts import model_facts
 from deployments.endpoint.openapi import document
 from deployments.endpoint.pages import page_routes
 from deployments.endpoint.prediction_log import LogRow, PredictionLog
 from deployments.endpoint.refusal import JsonResponse, Refusal, refused
+from deployments.endpoint.refused_keys import RefusedKeys
 from deployments.endpoint.reports import CONTENT, Reports
 from deployments.endpoint.served_model import ServedModel
 from deployments.endpoint.settings import ServeSettings
 from deployments.endpoint.uploads import parse_predict
 from tasks.models.inference import available_cpus
 
+CORRELATION_HEADER: Final = "x-correlation-id"
+"""What a client calls a request by: kept in the log beside the request's own number."""
+
 VERSION_HEADER: Final = "x-lightbox-model-version"
 GPU_WIDTH: Final = 32
 """Threads where images are judged in micro-batches: enough to fill one while another is decoded."""
 
 _MAX_MIRRORED: Final = 64
+MAX_CORRELATION: Final = 128
+
+logger = logging.getLogger("lightbox.endpoint")
 
 Parsed = TypeVar("Parsed")
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked, and under which numbers: ours, and the client's own."""
+
+    request_id: str
+    client: str
+    correlation_id: str | None
 
 
 class Endpoint:
@@ -52,6 +70,7 @@ class Endpoint:
         )
         self.settings, self.keys = settings, keys
         self.lifecycle = Lifecycle()
+        self.refused_keys = RefusedKeys()
         self.measures = Measures()
         self.gate = Gate(settings.limits, width)
         self.judges = Judges(width, self.gate, self.measures, settings.limits.answer_seconds)
@@ -85,7 +104,7 @@ class Endpoint:
     async def score(self, request: Request) -> Response:
         """`POST /score`."""
         kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        self._require_key(request)
+        self._require_key(request, "predict")
         if kind != "application/json":
             raise Refusal(
                 415, "media_type", "send application/json; files go to /predict", field="Content-Type"
@@ -98,7 +117,7 @@ class Endpoint:
 
     async def predict(self, request: Request) -> Response:
         """`POST /predict`."""
-        self._require_key(request)
+        self._require_key(request, "predict")
         with self.gate.request() as buffer:
             kind = request.headers.get("content-type", "application/octet-stream")
             explain = _flag(request, "explain")
@@ -125,7 +144,7 @@ class Endpoint:
 
     async def model(self, request: Request) -> Response:
         """`GET /model`."""
-        self._require_key(request)
+        self._require_key(request, "model")
         served: dict[Deployment, ServedModel | None] = {
             "champion": self.champion.model("champion"),
             "challenger": self.champion.model("challenger"),
@@ -134,13 +153,13 @@ class Endpoint:
 
     async def report(self, request: Request) -> Response:
         """`GET /report.html`."""
-        self._require_key(request)
+        self._require_key(request, "model")
         asked = request.query_params
         return await self._reports.answer(asked.get("name"), asked.get("version"))
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`."""
-        self._require_key(request)
+        self._require_key(request, "metrics")
         return Response(self.measures.text(), headers={"content-type": CONTENT_TYPE})
 
     async def live(self, request: Request) -> Response:
@@ -182,18 +201,22 @@ class Endpoint:
             self.settings.mirror_percent,
         )
         judged = await self.judges.judge(way.model, rows, explain)
-        request_id = request.scope["state"]["request_id"]
+        asked = Asked(
+            request.scope["state"]["request_id"],
+            request.scope["state"]["client"],
+            _correlation(request.headers.get(CORRELATION_HEADER)),
+        )
         for one in judged:
-            self._note(way.deployment, way.model, one, request_id, mirrored=False)
+            self._note(way.deployment, way.model, one, asked, mirrored=False)
         if way.mirror is not None:
-            self._mirror(way.mirror, rows, request_id)
+            self._mirror(way.mirror, rows, asked)
         refusals = [one.outcome for one in judged if isinstance(one.outcome, Refusal)]
         if len(refusals) == len(judged):
             raise refusals[0]
         return way, judged
 
     def _note(
-        self, deployment: Deployment, model: ServedModel, one: Judged, request_id: str, *, mirrored: bool
+        self, deployment: Deployment, model: ServedModel, one: Judged, asked: Asked, *, mirrored: bool
     ) -> None:
         outcome = one.outcome
         if isinstance(outcome, Refusal):
@@ -207,7 +230,9 @@ class Endpoint:
         self.log.add(
             LogRow(
                 time=time.time(),
-                request_id=request_id,
+                request_id=asked.request_id,
+                client=asked.client,
+                correlation_id=asked.correlation_id,
                 sha256=one.sha256,
                 deployment=deployment,
                 version=model.version,
@@ -220,30 +245,48 @@ class Endpoint:
             )
         )
 
-    def _mirror(self, model: ServedModel, rows: Sequence[Row], request_id: str) -> None:
+    def _mirror(self, model: ServedModel, rows: Sequence[Row], asked: Asked) -> None:
         """Judge a copy when nothing else wants the processor; given up when too many wait."""
         for row in rows[: _MAX_MIRRORED - self._mirrored]:
             self._mirrored += 1
             job = self._mirrors.submit(judge, model, row)
-            job.add_done_callback(lambda done: self._mirror_done(model, done, request_id))
+            job.add_done_callback(lambda done: self._mirror_done(model, done, asked))
 
-    def _mirror_done(self, model: ServedModel, job: Future[Judged], request_id: str) -> None:
+    def _mirror_done(self, model: ServedModel, job: Future[Judged], asked: Asked) -> None:
         self._mirrored -= 1
         if not job.cancelled() and job.exception() is None:
-            self._note("challenger", model, job.result(), request_id, mirrored=True)
+            self._note("challenger", model, job.result(), asked, mirrored=True)
 
     def _answer(self, way: traffic.Route, content: Any) -> Response:
         headers = {VERSION_HEADER: way.model.version, traffic.HEADER: way.deployment}
         return JsonResponse(content, headers=headers)
 
     def _shows_key(self, request: Request) -> bool:
-        return self.keys.opens(request.headers.get("authorization"))
+        return self.keys.caller(request.headers.get("authorization")) is not None
 
-    def _require_key(self, request: Request) -> None:
-        if not self._shows_key(request):
-            message = "send the header Authorization: Bearer <key> with the primary or the secondary key"
+    def _require_key(self, request: Request, scope: Scope) -> None:
+        """Note who asks.
+
+        Raises: Refusal without a key, or with one that does not open this.
+        """
+        caller = self.keys.caller(request.headers.get("authorization"))
+        address = request.client.host if request.client else "unknown"
+        if caller is None:
+            self.measures.refused_keys.inc()
+            wait = self.refused_keys.add(address, request.url.path)
+            if wait is not None:
+                message = "too many keys were refused; ask again later, with the right one"
+                raise Refusal(429, "unauthorized", message, headers={"retry-after": str(wait)})
+            message = "send the header Authorization: Bearer <key> with a key of this endpoint"
             headers = {"www-authenticate": "Bearer"}
             raise Refusal(401, "unauthorized", message, field="Authorization", headers=headers)
+        request.scope["state"]["client"] = caller.name
+        self.measures.clients.labels(caller.name).inc()
+        if scope not in caller.scopes:
+            logger.warning(
+                "the key of %s was refused for %s, from %s", caller.name, request.url.path, address
+            )
+            raise Refusal(403, "scope", f"this key does not open {scope}", field="Authorization")
 
     def _prediction_log(self) -> PredictionLog | None:
         if self.settings.log is None:
@@ -296,6 +339,11 @@ def build_app(endpoint: Endpoint) -> Starlette:
             )
         ],
     )
+
+
+def _correlation(given: str | None) -> str | None:
+    """A client's own number, as far as it is one: printable, and not longer than a log may bear."""
+    return given if given and len(given) <= MAX_CORRELATION and given.isprintable() else None
 
 
 def _flag(request: Request, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Who may ask: a primary and a secondary key, either of which opens, replaceable while the endpoint runs."""
+"""Who may ask what: a primary and a secondary key that open all, named keys with scopes; replaceable at any time."""
 
 import hashlib
 import hmac
@@ -7,13 +7,21 @@ import shlex
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 from tasks.errors import ConfigError
 
 PRIMARY: Final = "LIGHTBOX_PRIMARY_KEY"
 SECONDARY: Final = "LIGHTBOX_SECONDARY_KEY"
+NAMED: Final = "LIGHTBOX_KEY_"
+"""A client's own key: LIGHTBOX_KEY_PACS=... is the key of the client pacs."""
+SCOPED: Final = "LIGHTBOX_SCOPES_"
+"""What it opens, where that is not all but the metrics: LIGHTBOX_SCOPES_PACS=predict."""
+
+Scope = Literal["predict", "model", "metrics"]
+SCOPES: Final[frozenset[Scope]] = frozenset(get_args(Scope))
 MIN_LENGTH: Final = 16
 MIN_DIFFERENT: Final = 8
 """Shorter keys, and keys of fewer different characters, can be guessed."""
@@ -22,10 +30,28 @@ LOOK_SECONDS: Final = 1.0
 _NO_KEYS: Final = "set LIGHTBOX_PRIMARY_KEY, or name a file with `LIGHTBOX_PRIMARY_KEY=...` by --key-file"
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose key was shown, and what it opens."""
+
+    name: str
+    scopes: frozenset[Scope]
+
+
+ANYONE: Final = Caller("anyone", SCOPES)
+"""Who asks where no key is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    digest: bytes
+    caller: Caller
+
+
 class KeyRing:
     """The keys that open, from the environment or a file; only their digests are held.
 
-    A file has lines `LIGHTBOX_PRIMARY_KEY=...` and, if wanted, `LIGHTBOX_SECONDARY_KEY=...`. It is looked at
+    A file has lines `LIGHTBOX_PRIMARY_KEY=...` and the like. It is looked at
     again at most once a second; while it cannot be read or holds no valid key, the last good keys stay.
 
     Raises:
@@ -37,24 +63,22 @@ class KeyRing:
         self._lock = threading.Lock()
         self._looked = time.monotonic()
         self._seen = _stamp(file) if file else None
-        self._digests = (
-            _from_file(file) if file else _digests(os.environ if environment is None else environment)
-        )
+        self._keys = _from_file(file) if file else _keys(os.environ if environment is None else environment)
 
     @property
     def is_empty(self) -> bool:
         """Whether no key is set, so that everyone is let in."""
-        return not self._digests
+        return not self._keys
 
-    def opens(self, authorization: str | None) -> bool:
-        """Whether a header's value, `Bearer <key>`, holds one of the keys; True for all when no key is set."""
+    def caller(self, authorization: str | None) -> Caller | None:
+        """Whose key a header's value, `Bearer <key>`, holds; anyone's when no key is set."""
         self._look_again()
-        if not self._digests:
-            return True
+        if not self._keys:
+            return ANYONE
         scheme, _, key = (authorization or "").partition(" ")
         given = hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).digest()
-        matches = [hmac.compare_digest(given, digest) for digest in self._digests]
-        return scheme.lower() == "bearer" and any(matches)
+        matches = [key.caller for key in self._keys if hmac.compare_digest(given, key.digest)]
+        return matches[0] if matches and scheme.lower() == "bearer" else None
 
     def _look_again(self) -> None:
         now = time.monotonic()
@@ -64,7 +88,7 @@ class KeyRing:
             self._looked = now
             stamp = _stamp(self._file)
             if stamp is not None and stamp != self._seen:
-                self._digests, self._seen = _from_file(self._file), stamp
+                self._keys, self._seen = _from_file(self._file), stamp
         except ConfigError:
             return  # the last good keys stay until the file is whole
         finally:
@@ -79,7 +103,7 @@ def _stamp(file: Path) -> tuple[int, int, int] | None:
     return facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
-def _from_file(file: Path) -> tuple[bytes, ...]:
+def _from_file(file: Path) -> tuple[_Key, ...]:
     try:
         if file.stat().st_mode & 0o007:
             raise ConfigError(
@@ -93,14 +117,15 @@ def _from_file(file: Path) -> tuple[bytes, ...]:
             cure="give this user the right to read it",
         ) from None
     pairs = (line.partition("=") for line in lines if not line.lstrip().startswith("#"))
-    digests = _digests({name.strip(): value.strip().strip("'\"") for name, _, value in pairs})
-    if not digests:
+    keys = _keys({name.strip(): value.strip().strip("'\"") for name, _, value in pairs})
+    if not keys:
         raise ConfigError(f"the key file {file} holds no key", cure=f"write a line {PRIMARY}=...")
-    return digests
+    return keys
 
 
-def _digests(source: Mapping[str, str]) -> tuple[bytes, ...]:
-    keys = {name: source.get(name, "").strip() for name in (PRIMARY, SECONDARY)}
+def _keys(source: Mapping[str, str]) -> tuple[_Key, ...]:
+    named = sorted(name for name in source if name.startswith(NAMED) and name != NAMED)
+    keys = {name: source.get(name, "").strip() for name in (PRIMARY, SECONDARY, *named)}
     cure = "make one by: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
     for name, key in keys.items():
         if key and len(key) < MIN_LENGTH:
@@ -109,7 +134,31 @@ def _digests(source: Mapping[str, str]) -> tuple[bytes, ...]:
             raise ConfigError(
                 f"{name} repeats itself, or has fewer than {MIN_DIFFERENT} different characters", cure=cure
             )
-    return tuple(hashlib.sha256(key.encode()).digest() for key in keys.values() if key)
+        if key and list(keys.values()).count(key) > 1:
+            raise ConfigError(f"{name} is another one's key too: nobody could say who asked", cure=cure)
+    return tuple(
+        _Key(hashlib.sha256(key.encode()).digest(), _caller(name, source))
+        for name, key in keys.items()
+        if key
+    )
+
+
+def _caller(name: str, source: Mapping[str, str]) -> Caller:
+    """Raises: ConfigError when a scope is none."""
+    if name in (PRIMARY, SECONDARY):
+        return Caller("primary" if name == PRIMARY else "secondary", SCOPES)
+    client = name.removeprefix(NAMED)
+    said = source.get(f"{SCOPED}{client}")
+    if said is None:
+        return Caller(client.lower(), frozenset({"predict", "model"}))
+    wanted = {word.strip() for word in said.split(",") if word.strip()}
+    scopes = frozenset(scope for scope in SCOPES if scope in wanted)
+    if not scopes or len(scopes) < len(wanted):
+        raise ConfigError(
+            f"{SCOPED}{client}={said} names what is no scope",
+            cure=f"choose among {', '.join(sorted(SCOPES))}",
+        )
+    return Caller(client.lower(), scopes)
 
 
 def require_safe(keys: KeyRing, *, loopback: bool, host: str) -> None:

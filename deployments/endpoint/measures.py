@@ -38,6 +38,13 @@ class Measures:
         self.rejected = Counter(
             f"{prefix}_rejected", "Inputs not judged, by reason.", ("reason",), registry=own
         )
+        self.clients = Counter(
+            f"{prefix}_client_requests",
+            "Requests with a right key, by whose it was.",
+            ("client",),
+            registry=own,
+        )
+        self.refused_keys = Counter(f"{prefix}_refused_keys", "Requests without a right key.", registry=own)
         self.batch = Histogram(
             f"{prefix}_batch_images", "Images given to the model at once.", registry=own, buckets=_BATCH
         )

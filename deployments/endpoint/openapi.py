@@ -31,7 +31,7 @@ _REFUSALS: Final = {
     "408": "The body did not arrive in time.",
     "413": "The body, or the number of images, is above its limit.",
     "415": "The media type is not one that the path reads.",
-    "429": "Too much is in hand; `Retry-After` says when to come again.",
+    "429": "Too much is in hand, or too many keys were refused; `Retry-After` says when to come again.",
     "500": "The endpoint failed; its log names the request's id.",
     "503": "Not ready, or no answer in time; `Retry-After` says when to come again.",
 }
@@ -52,7 +52,9 @@ def document(classes: Sequence[str], limits: Limits, *, keyed: bool) -> dict[str
             "/score": {"post": _score(security)},
             "/predict": {"post": _predict(security, limits)},
             "/model": {
-                "get": _get("What is served, and its measured figures", "Models", security, ("401", "403"))
+                "get": _get(
+                    "What is served, and its measured figures", "Models", security, ("401", "403", "429")
+                )
             },
             "/metrics": {"get": _metrics(security)},
             "/report.html": {"get": _report(security)},
@@ -175,7 +177,7 @@ def _metrics(security: list[dict[str, list[str]]]) -> dict[str, Any]:
     return {
         "summary": "Figures for Prometheus",
         "security": security,
-        "responses": {"200": text, **_refusals("401", "403")},
+        "responses": {"200": text, **_refusals("401", "403", "429")},
     }
 
 
@@ -195,7 +197,7 @@ def _report(security: list[dict[str, list[str]]]) -> dict[str, Any]:
             },
             {"name": "version", "in": "query", "description": "Version or alias.", "schema": version},
         ],
-        "responses": {"200": page, **_refusals("400", "401", "403", "404", "503")},
+        "responses": {"200": page, **_refusals("400", "401", "403", "404", "429", "503")},
     }
 
 

@@ -56,6 +56,8 @@ class LogRow:
     rejected: str | None
     seconds: float
     image: bytes
+    client: str | None = None
+    correlation_id: str | None = None
 
     def line(self, *, with_image: bool) -> bytes:
         """The row as one line of JSON."""

@@ -28,6 +28,8 @@ SCHEMA: Final = pa.schema(
         ("rejected", pa.string()),
         ("seconds", pa.float64()),
         ("image", pa.binary()),
+        ("client", pa.string()),
+        ("correlation_id", pa.string()),
     ]
 )
 

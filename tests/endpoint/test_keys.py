@@ -1,5 +1,6 @@
 """Keys: either opens, both can be replaced while the endpoint runs, none means this machine only."""
 
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -9,8 +10,9 @@ import pytest
 from support.services.live_endpoint import PRIMARY, SECONDARY, Client, Live, live, picture
 
 from deployments.endpoint import keys as module
-from deployments.endpoint.keys import KeyRing, require_safe
-from deployments.endpoint.settings import ServeSettings
+from deployments.endpoint.keys import ANYONE, KeyRing, require_safe
+from deployments.endpoint.refused_keys import FREE, WITHIN_SECONDS, RefusedKeys
+from deployments.endpoint.settings import LogSettings, ServeSettings
 from tasks.errors import ConfigError
 
 
@@ -172,3 +174,83 @@ def test_which_hosts_are_loopback(host: str, loopback: bool) -> None:
 def test_no_key_is_kept_in_readable_form() -> None:
     ring = KeyRing(None, {"LIGHTBOX_PRIMARY_KEY": PRIMARY})
     assert PRIMARY not in str(vars(ring))
+
+
+NAMED = {
+    "LIGHTBOX_PRIMARY_KEY": PRIMARY,
+    "LIGHTBOX_KEY_PACS": "pacs-key-0123456789",
+    "LIGHTBOX_KEY_WATCH": "watch-key-0123456789",
+    "LIGHTBOX_SCOPES_WATCH": "metrics",
+}
+
+
+def test_a_named_key_says_who_asks_and_opens_its_scopes() -> None:
+    ring = KeyRing(None, NAMED)
+    found = {key: ring.caller(f"Bearer {NAMED[f'LIGHTBOX_{key}']}") for key in ("KEY_PACS", "KEY_WATCH")}
+    told = {one.name: one.scopes for one in found.values() if one}
+    assert told == {"pacs": {"predict", "model"}, "watch": {"metrics"}}
+    primary = ring.caller(f"bearer {PRIMARY}")
+    assert primary is not None and (primary.name, len(primary.scopes)) == ("primary", 3)
+    assert ring.caller("Bearer another") is None
+    assert ring.caller(None) is None
+    assert KeyRing(None, {}).caller(None) is ANYONE
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"LIGHTBOX_SCOPES_PACS": "predict, everything"}, "no scope"),
+        ({"LIGHTBOX_SCOPES_PACS": " "}, "no scope"),
+        ({"LIGHTBOX_KEY_OTHER": PRIMARY}, "another one's key"),
+        ({"LIGHTBOX_KEY_OTHER": "short"}, "fewer than 16"),
+    ],
+)
+def test_a_slip_in_named_keys_is_refused(more: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        KeyRing(None, {**NAMED, **more})
+
+
+def test_who_asked_stands_in_the_log_and_in_the_metrics(
+    settings: Callable[..., ServeSettings], caplog: pytest.LogCaptureFixture
+) -> None:
+    with live(settings(log=LogSettings()), keys=NAMED) as found:
+        port = found.client.port
+        pacs, watch = (Client(port, NAMED[f"LIGHTBOX_KEY_{name}"]) for name in ("PACS", "WATCH"))
+        assert pacs.predict(picture(), headers={"X-Correlation-Id": "study-7"}).status == 200
+        assert pacs.predict(picture(), headers={"X-Correlation-Id": "x" * 500}).status == 200
+        assert watch.predict(picture()).status == 403
+        assert pacs.ask("GET", "/metrics").status == 403
+        metrics = watch.ask("GET", "/metrics")
+        assert metrics.status == 200
+        assert b'lightbox_endpoint_client_requests_total{client="pacs"} 3.0' in metrics.body
+        log = found.endpoint.champion.cache_folder / "log"
+        assert found.endpoint.log is not None
+        found.endpoint.log._write_waiting()
+        [file] = log.glob("*.open")
+        rows = [json.loads(line) for line in file.read_bytes().splitlines()]
+    assert [(row["client"], row["correlation_id"]) for row in rows] == [("pacs", "study-7"), ("pacs", None)]
+    assert "the key of watch was refused for /predict" in caplog.text
+
+
+def test_repeated_refusals_are_told_and_wait(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    refused = RefusedKeys(lambda: now[0])
+    waits = [refused.add("10.0.0.9", "/predict") for _ in range(FREE + 2)]
+    assert waits == [None] * FREE + [WITHIN_SECONDS] * 2
+    assert refused.add("10.0.0.8", "/predict") is None
+    now[0] = WITHIN_SECONDS + 1
+    assert refused.add("10.0.0.9", "/predict") is None
+    for number in range(5000):
+        refused.add(f"10.1.{number // 256}.{number % 256}", "/")
+    assert len(refused._counts) <= 1024, "bounded, however many addresses ask"
+    assert caplog.text.count("address 10.0.0.9") == 5, (
+        "the first, second, fourth, eighth, and the first again"
+    )
+
+
+def test_a_right_key_never_waits_for_wrong_ones(settings: Callable[..., ServeSettings]) -> None:
+    with live(settings()) as found:
+        stranger = Client(found.client.port, "wrong-key-0123456789")
+        answers = [stranger.ask("GET", "/model") for _ in range(FREE + 1)]
+        assert [one.status for one in answers] == [401] * FREE + [429]
+        assert found.client.ask("GET", "/model").status == 200
