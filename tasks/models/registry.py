@@ -8,6 +8,7 @@ models/<name>/aliases/...       champion and challenger with their history, by c
 import builtins
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -218,8 +219,10 @@ class Registry:
             RegistryError: no such version, or another one was promoted while the decision was made.
         """
         after = self.resolve(name, version)
+        found: builtins.list[Aliases] = []
 
         def change(aliases: Aliases) -> Aliases:
+            found.append(aliases)
             before = aliases.named(alias)
             if before == after:
                 return aliases
@@ -233,7 +236,14 @@ class Registry:
                 changed = changed.model_copy(update={"challenger": None})
             return changed
 
-        return self._update(name, change).last_change(alias)
+        promoted = self._update(name, change)
+        if not self._workspace.exists(manifest_path(name, after)):  # unpublished at that very moment
+            self._update(name, lambda aliases: found[-1] if aliases == promoted else aliases)
+            raise RegistryError(
+                f"{after} of {name} was removed while it was promoted; nothing is changed",
+                cure=f"promote one of {self._known(name)}",
+            )
+        return promoted.last_change(alias)
 
     def rollback(self, name: str, reasons: tuple[str, ...]) -> AliasChange:
         """Give the title back to the champion before this one; each rollback undoes one promotion.
@@ -356,4 +366,5 @@ def _number(version: str) -> int:
 
 
 def _claim(time: datetime) -> bytes:
-    return f'{{"time": "{time.isoformat()}"}}\n'.encode()
+    """No two claims are alike, so that a store's answer that was lost is told from another publisher's claim."""
+    return f'{{"time": "{time.isoformat()}", "token": "{secrets.token_hex(16)}"}}\n'.encode()
