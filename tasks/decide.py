@@ -12,7 +12,7 @@ from tasks.audit import Audit
 from tasks.catalogue import Catalogue, read_catalogue
 from tasks.engine.run import Run
 from tasks.engine.stage import stage, timed_stages
-from tasks.errors import DataSetUnusable, RegistryError
+from tasks.errors import BundleError, DataSetUnusable, RegistryError
 from tasks.evaluate import EvaluatedBundle, judge_rows, may_be_judged
 from tasks.evaluation.comparison import Comparison, compare, nothing_in_common
 from tasks.evaluation.gate import Decision, decide
@@ -23,7 +23,7 @@ from tasks.evaluation.shortcuts import read_scores
 from tasks.evaluation.trivial import FactComparison, compare_with_facts
 from tasks.export import load_by_manifest
 from tasks.ingest import Listing
-from tasks.models.manifest import BundleManifest
+from tasks.models.manifest import BundleManifest, of_one_model, read_manifest
 from tasks.models.registry import Registry
 from tasks.predict import predict_unseen, read_unseen
 from tasks.record import FileReference, Record
@@ -83,11 +83,14 @@ def _standing(run: Run, evaluated: EvaluatedBundle) -> _Standing:
 
 
 def _is_this_model(run: Run, version: str, evaluated: EvaluatedBundle) -> bool:
+    workspace = run.open_workspace()
     try:
-        manifest = Registry(run.open_workspace()).manifest(run.name, version)
-    except RegistryError:  # its bundle is gone
+        registry = Registry(workspace)
+        registered = registry.read(run.name, registry.resolve(run.name, version))
+    except (BundleError, RegistryError):  # its bundle is gone, or of another time
         return False
-    return manifest.sha256 == evaluated.manifest.sha256
+    own = read_manifest(run.read(evaluated.manifest), workspace.uri(evaluated.manifest.path))
+    return of_one_model(registered, own)
 
 
 @stage("decide", version=9, state=_standing)

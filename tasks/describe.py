@@ -16,8 +16,8 @@ from tasks.evaluate import EvaluatedBundle, beside_the_test, judged_folds, read_
 from tasks.evaluation.out_of_fold import reported_folds
 from tasks.ingest import Listing, read_listing
 from tasks.models.about import AboutDataSet
-from tasks.models.manifest import amended, read_manifest
-from tasks.pages.model_card import CARD_FILE, CardContent, model_card
+from tasks.models.manifest import CARD_FILE, amended, read_manifest
+from tasks.pages.model_card import CardContent, model_card
 from tasks.record import FileReference, Record
 
 

@@ -28,6 +28,7 @@ from tasks.record import Frozen
 
 SCHEMA_VERSION: Final = 3
 BUNDLE_FILE: Final = "bundle.json"
+CARD_FILE: Final = "model_card.md"
 _LAST_SCHEMA: Final = 2
 GRAPH_FILE: Final = "model.onnx"
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -265,6 +266,20 @@ def write_manifest(folder: Path, manifest: BundleManifest) -> None:
         temporary.replace(folder / BUNDLE_FILE)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def of_one_model(first: BundleManifest, second: BundleManifest) -> bool:
+    """Whether two bundles hold the same networks, rule and figures, whatever people wrote about their data since."""
+    one, other = (
+        manifest.model_copy(
+            update={
+                "about": AboutDataSet(),
+                "files": {name: digest for name, digest in manifest.files.items() if name != CARD_FILE},
+            }
+        )
+        for manifest in (first, second)
+    )
+    return one == other
 
 
 def amended(manifest: BundleManifest, **changes: Any) -> BundleManifest:

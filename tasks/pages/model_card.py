@@ -14,8 +14,6 @@ from tasks.models.manifest import BundleManifest
 from tasks.pages.clinical_words import count, how_believable, in_100, of_100, ratio
 from tasks.pages.headline import PROTOCOLS, capitalized
 
-CARD_FILE = "model_card.md"
-
 _FIGURES = (
     ("recall", "Recall (sensitivity)"),
     ("specificity", "Specificity"),

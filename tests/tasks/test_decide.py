@@ -47,6 +47,12 @@ def test_the_first_model_is_judged_by_the_bar_alone(staged_copy: StagedRun) -> N
     assert not refused.decision.recall_reached
 
 
+def test_a_champion_of_which_other_words_were_written_is_the_same_model(staged_copy: StagedRun) -> None:
+    version = served(staged_copy, about={"contact": "a ward"}, temperature=staged_copy.evaluated.temperature)
+    verdict = decided(staged_copy, staged_copy.evaluated)
+    assert (verdict.champion, verdict.is_champion, verdict.decision.looks.models) == (version, True, 0)
+
+
 def test_an_equal_champion_stays(staged_copy: StagedRun) -> None:
     version = served(staged_copy, temperature=staged_copy.evaluated.temperature * 1.5)
     verdict = decided(staged_copy, staged_copy.evaluated)
