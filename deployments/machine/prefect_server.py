@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Final
 
 import uvicorn
@@ -29,13 +30,15 @@ class QueuedWrites(AioSqliteConfiguration):
     heartbeat is lost by that, and the next one comes half a minute later.
     """
 
-    def begin_transaction(
+    @asynccontextmanager
+    async def begin_transaction(
         self,
         session: AsyncSession,
         with_for_update: bool = False,  # noqa: ARG002 - Prefect's signature
-    ) -> AbstractAsyncContextManager[AsyncSessionTransaction]:
+    ) -> AsyncGenerator[AsyncSessionTransaction, None]:
         """Begin as one that will write."""
-        return super().begin_transaction(session, with_for_update=True)
+        async with super().begin_transaction(session, with_for_update=True) as transaction:
+            yield transaction
 
 
 class OwnHostOnly:
