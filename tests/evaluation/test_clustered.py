@@ -32,7 +32,8 @@ def test_the_intervals_cover_at_few_patients(patients: int, images: int) -> None
         found.append((said.lower, said.upper))
         chance = 1 / (1 + np.exp(-2 * (scores - 1.1)))
         loss = mean_loss((chance - positive) ** 2, groups)
-        assert loss is not None and loss.lower is not None and loss.upper is not None
+        assert loss is not None and loss.value is not None
+        assert loss.lower is not None and loss.upper is not None
         means.append(loss.value)
         losses.append((loss.lower, loss.upper))
     middle, mean = np.mean(precisions), np.mean(means)
