@@ -1,5 +1,6 @@
 """`lightbox models`: what is registered, and which of it is served."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, Parameter(help="Name of the model.")]
 Reason = Annotated[str, Parameter(help="Why; it is kept in the history.")]
+
+By = Annotated[
+    str | None, Parameter(help="Who does it; kept in the history. Left out, this user of this machine.")
+]
 
 models = App(name="models")
 
@@ -82,16 +87,28 @@ def promote(
     name: Name,
     version: Annotated[str, Parameter(help="The version that is to be served.")],
     reason: Reason,
+    by: By = None,
 ) -> None:
     """Serve a version from now on, whatever the gate said."""
-    _say(name, _registry(workspace).promote(name, version, (f"by hand: {reason}",)))
+    _say(name, _registry(workspace).promote(name, version, (f"by hand: {reason}",), by=_who(by)))
 
 
 @models.command
 @Command
-def rollback(*, workspace: Workspace, name: Name, reason: Reason) -> None:
+def rollback(*, workspace: Workspace, name: Name, reason: Reason, by: By = None) -> None:
     """Serve the champion before this one again."""
-    _say(name, _registry(workspace).rollback(name, (f"by hand: {reason}",)))
+    _say(name, _registry(workspace).rollback(name, (f"by hand: {reason}",), _who(by)))
+
+
+def _who(by: str | None) -> str:
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        user = f"user {os.getuid()}"
+    return by or f"{user}@{socket.gethostname()}"
 
 
 def _registry(workspace: WorkspaceLocation) -> "Registry":

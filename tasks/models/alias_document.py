@@ -24,6 +24,7 @@ class AliasChange(_Document):
     before: str | None = Field(alias="from", description="Version that it named before.")
     after: str | None = Field(alias="to", description="Version that it names since.")
     reasons: tuple[str, ...] = Field(description="Why, in words.")
+    by: str | None = Field(default=None, description="Who did it; None of the gate, and of version 0.1.0.")
 
 
 class Aliases(_Document):
@@ -65,7 +66,9 @@ class Aliases(_Document):
         """The version that `champion` or `challenger` names."""
         return self.champion if alias == "champion" else self.challenger
 
-    def changed(self, alias: Alias, action: Action, after: str, reasons: tuple[str, ...]) -> Self:
+    def changed(
+        self, alias: Alias, action: Action, after: str, reasons: tuple[str, ...], by: str | None = None
+    ) -> Self:
         """With the alias on another version and that told in the history."""
         change = AliasChange(
             time=timestamp(),
@@ -74,6 +77,7 @@ class Aliases(_Document):
             before=self.named(alias),
             after=after,
             reasons=reasons,
+            by=by,
         )
         return self.model_copy(update={alias: after, "history": (*self.history, change)})
 

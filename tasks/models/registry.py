@@ -209,6 +209,7 @@ class Registry:
         reasons: tuple[str, ...],
         alias: Alias = "champion",
         instead_of: str | None = _ANY,
+        by: str | None = None,
     ) -> AliasChange:
         """Let an alias name a version. A challenger that becomes champion is challenger no more.
 
@@ -231,7 +232,7 @@ class Registry:
                     f"the {alias} of {name} is {before} now; the decision was made against {instead_of}",
                     cure=f"compare {after} with {before} and decide again",
                 )
-            changed = aliases.changed(alias, "promote", after, reasons)
+            changed = aliases.changed(alias, "promote", after, reasons, by)
             if alias == "champion" and changed.challenger == after:
                 changed = changed.model_copy(update={"challenger": None})
             return changed
@@ -245,7 +246,7 @@ class Registry:
             )
         return promoted.last_change(alias)
 
-    def rollback(self, name: str, reasons: tuple[str, ...]) -> AliasChange:
+    def rollback(self, name: str, reasons: tuple[str, ...], by: str | None = None) -> AliasChange:
         """Give the title back to the champion before this one; each rollback undoes one promotion.
 
         Raises:
@@ -260,7 +261,7 @@ class Registry:
                     cure=f"promote one of {self._known(name)}",
                 )
             self.resolve(name, previous)
-            return aliases.changed("champion", "rollback", previous, reasons)
+            return aliases.changed("champion", "rollback", previous, reasons, by)
 
         return self._update(name, change).last_change("champion")
 

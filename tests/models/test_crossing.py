@@ -53,3 +53,14 @@ def test_two_claims_of_a_number_are_never_alike(
 
 def _claimed(workspace: Workspace) -> str:
     return Registry(workspace)._claimed(NAME)
+
+
+@pytest.mark.usefixtures("stored_listing")
+def test_who_changed_an_alias_stands_in_its_history() -> None:
+    """What 0.1.0 wrote of nobody is read, and goes on."""
+    registry = Registry(Workspace(WORKSPACE))
+    assert {change.by for change in registry.aliases(NAME).history} == {None}
+    other = "v1" if registry.aliases(NAME).champion == "v2" else "v2"
+    assert registry.promote(NAME, other, ("test",), by="ann").by == "ann"
+    assert registry.rollback(NAME, ("test",), "bob").by == "bob"
+    assert [change.by for change in registry.aliases(NAME).history][-2:] == ["ann", "bob"]
