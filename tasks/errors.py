@@ -17,6 +17,7 @@ LightboxError
 ├── ExportError            the exported graph does not reproduce the network
 ├── BundleError            a bundle is missing, damaged or of another schema
 ├── RegistryError          unknown model, version or alias
+├── PipelineError          a pipeline's document that cannot be read, checked or kept
 └── LabellingError         a labelling project, or what people entered there
     └── LabelStudioUnavailable   the labelling server does not answer, or refuses the token
 """
@@ -121,6 +122,10 @@ class BundleError(LightboxError):
 
 class RegistryError(LightboxError):
     """Unknown model, version or alias."""
+
+
+class PipelineError(LightboxError):
+    """A pipeline's document that cannot be read, checked or kept."""
 
 
 class LabellingError(LightboxError):

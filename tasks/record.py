@@ -2,9 +2,12 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)*$", max_length=64)]
+"""A node of a pipeline, as people name it: it stands in paths and in Prefect's tags."""
 
 
 class Frozen(BaseModel):

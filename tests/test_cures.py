@@ -12,11 +12,16 @@ from support.repository import REPOSITORY
 
 from deployments.data_set_file import DataSetFile
 from deployments.machine.settings import MachineSettings, Ports
+from flows.components.registry import COMPONENTS
 from tasks.options.hints import forms_in
+from tasks.pipeline.document import Document
 from tasks.record import Frozen
 
-FORMS: tuple[type[Frozen], ...] = (DataSetFile, MachineSettings)
-"""What a person can fill in: a data set's file, which has the forms of all flows, and a machine's."""
+FORMS: tuple[type[Frozen], ...] = (
+    *(DataSetFile, MachineSettings, Document),
+    *{component.settings for component in COMPONENTS.values()},
+)
+"""What a person can fill in: a data set's file, which has the forms of all flows, a machine's, a pipeline."""
 
 OTHER_PROGRAMS = re.compile(r"`(prefect|ray|kubectl|az|pip)\b[^`]*`|python -c '.*'|pip install '.*'")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
@@ -26,8 +31,8 @@ FIELD = re.compile(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+(?![\w./(-])")
 FILES = re.compile(r"\.(json|yaml|yml|log|conf|py|pth|pt|safetensors|com|js)$")
 COLUMNS = {"near_pairs", "file_name", "category_id", "image_id", "stdout_logfile"}
 """Of files that people bring, or write: no settings."""
-IN_FILES = {"compute_hours", "label_studio", *Ports.model_fields}
-"""Settings of one machine or one pool, which stand in a file alone."""
+IN_FILES = {"compute_hours", "label_studio", *Ports.model_fields, *Document.model_fields}
+"""Settings of one machine or one pool, and parts of a pipeline, which stand in a file alone."""
 
 
 @dataclass(frozen=True)

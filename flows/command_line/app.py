@@ -12,6 +12,7 @@ COMMANDS: Final = {
     "search": "Find the best recipe within a budget, train it, and say how good it honestly is; nothing is published.",
     "compare": "Compare two models on images that neither learnt from: figures, paired tests, and a page.",
     "catalogue": "Check the images, find copies, assign folds and measure shortcuts, without training.",
+    "pipeline": "Pipelines as documents: check, run, look at, compare and keep them.",
     "label": "Label images with people, in Label Studio, assisted by a model.",
     "predict": "Say what a model thinks of image files: one JSON line a file.",
     "score": "Score every image of a store; goes on where it was stopped, bad images become rows with a reason.",

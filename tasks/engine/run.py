@@ -6,19 +6,15 @@ import secrets
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Annotated
 
 from pydantic import Field
 
-from tasks.record import FileReference, Frozen
+from tasks.record import FileReference, Frozen, NodeName
 from tasks.stores.disk import temporary_folder, told_when_full
 from tasks.stores.fetch import default_cache_root
 from tasks.stores.layout import run_folder
 from tasks.stores.permissions import open_to_others
 from tasks.stores.workspace import Workspace
-
-NodeName = Annotated[str, Field(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)*$", max_length=64)]
-"""A node of a pipeline, as people name it: it stands in paths and in Prefect's tags."""
 
 logger = logging.getLogger("lightbox")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from inspect import Parameter as Argument
 from itertools import count
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
@@ -72,6 +73,7 @@ class FieldOption:
     def argument(self) -> Argument:
         """As a keyword of the command's signature."""
         name = self.name.removeprefix("--").replace("-", "_")
+        name += "_" if iskeyword(name) else ""
         if self.parameter.required:
             return Argument(name, Argument.KEYWORD_ONLY, annotation=_ANNOTATED[self.hint, self.parameter])
         hint = _ANNOTATED[self.hint | None, self.parameter]

@@ -29,6 +29,7 @@ Kind = Literal[
     "endpoint log",
     "erasures",
     "pseudonym key",
+    "pipelines",
     "other",
 ]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -173,6 +174,8 @@ SCORES_PARQUET, SCORES_CSV, SCORES_CLAIM = "scores.parquet", "scores.csv", "scor
 SCORES_PART: Final = re.compile(r"parts/[0-9a-f]{32}/[0-9a-f]{32}\.parquet")
 """What a place for scores holds."""
 
+PIPELINE: Final = PathKind("pipelines", "pipelines/{name}/{number}.yaml", item="pipelines/{name}")
+"""A version of a pipeline that people drew."""
 LEFTOVER: Final = PathKind("leftovers", ".tmp/{write}")
 """What a killed writer left half-written."""
 
@@ -180,7 +183,7 @@ PATH_KINDS: Final = (
     *(STAGE_RESULT, STAGE_USE, NODE_FILE, RUN_FILE, SEARCH_CHOICES, NOTICE),
     *(ALIASES, VERSION_CLAIM, VERSION_FILE, LISTING, FOLD_LEDGER, FEATURE_SCALE, COPY_PAIRS, CATALOGUE_FILE),
     *(IMAGE_SHARD, EMBEDDINGS, INSPECTIONS),
-    *(LABEL_DECISIONS, LABEL_QUEUE, LABELLING, ENDPOINT_LOG, ERASURE, PSEUDONYM_KEY, LEFTOVER),
+    *(LABEL_DECISIONS, LABEL_QUEUE, LABELLING, ENDPOINT_LOG, PIPELINE, ERASURE, PSEUDONYM_KEY, LEFTOVER),
 )
 """All of them, the narrower before the wider."""
 

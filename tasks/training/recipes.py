@@ -147,7 +147,7 @@ Recipe = Annotated[Probe | FineTune | Full, Field(discriminator="kind")]
 RECIPE: Final[TypeAdapter[Probe | FineTune | Full]] = TypeAdapter(Recipe)
 """Reads a recipe back from JSON: `RECIPE.validate_json(text)`."""
 
-_SLICES: Final = RandomTransforms(
+SLICES: Final = RandomTransforms(
     color_jitter=ColorJitter(),
     random_vertical_flip=0.5,
     random_affine=RandomAffine(degrees=180, translate=0.05, scale=(0.85, 1.15)),
@@ -187,18 +187,18 @@ def within_symmetry(recipe: Probe | FineTune | Full, symmetry: Symmetry) -> Prob
 
 PRESETS: Final[dict[PresetName, Probe | FineTune | Full]] = {
     "fast": FineTune(
-        transforms=_SLICES,
+        transforms=SLICES,
         test_views=_FOUR,
         frozen_stages=4,
         optimisation=Optimisation(epochs=4, warmup_epochs=0.5, gradient_norm=1.0),
     ),
     "standard": FineTune(
-        transforms=_SLICES,
+        transforms=SLICES,
         test_views=_EIGHT,
         optimisation=Optimisation(epochs=6, runs=2, warmup_epochs=0.5, gradient_norm=1.0),
     ),
     "thorough": FineTune(
-        transforms=_SLICES,
+        transforms=SLICES,
         test_views=_EIGHT,
         views=24,
         optimisation=Optimisation(epochs=6, runs=4, warmup_epochs=0.5, gradient_norm=1.0),

@@ -24,7 +24,13 @@ SETTINGS = sorted(
     for folder in ("tasks", "flows", "deployments")
     for path in (REPOSITORY / folder).rglob("settings.py")
 )
-FORMS = [*SETTINGS, "tasks.training.recipes", "flows.config", "deployments.data_set_file"]
+FORMS = [
+    *SETTINGS,
+    "tasks.training.recipes",
+    "flows.config",
+    "flows.components.registry",
+    "deployments.data_set_file",
+]
 """Every module of forms; the last also holds the schedules that Prefect judges."""
 
 COMMANDS = (

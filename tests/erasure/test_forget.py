@@ -335,6 +335,7 @@ COVERED = {
 NAMELESS = {
     "version claims": "a number and a time",
     "feature scale": "means over all images of a data set",
+    "pipelines": "data sets and settings; of images at most paths in not_copies, which people wrote and change",
     "erasures": "the record itself, by pseudonyms",
     "pseudonym key": "what pseudonyms are made with",
     "leftovers": "what killed writers left; a pruning removes them, and a run rewrites what it lost",
