@@ -21,7 +21,7 @@ from tasks.pipeline.document import Document
 from tasks.training.recipes import PRESETS
 
 MAIN_JOB = REPOSITORY / "deployments" / "pipelines" / "main-job.yaml"
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "scans": {"name": NAME},
     "checked": {"n_folds": FOLDS, "copies": {"search": False}},
     "trained": {"weights": "none"},
@@ -51,7 +51,8 @@ class Workplace:
     def document(self, changes: dict[str, dict[str, Any]] | None = None) -> Document:
         """The main job of these pictures."""
         document = Document.read(MAIN_JOB.read_text())
-        for node, said in {**SETTINGS, **(changes or {})}.items():
+        settings: dict[str, dict[str, Any]] = {**SETTINGS, **(changes or {})}
+        for node, said in settings.items():
             document = document.with_settings(node, said)
         return document
 
@@ -192,12 +193,13 @@ def test_a_node_that_fails_leaves_what_follows_and_the_others_go_on(place: Workp
 def test_two_networks_are_trained_as_each_alone(discs: Path, tmp_path: Path) -> None:
     text = (REPOSITORY / "deployments" / "pipelines" / "two-networks.yaml").read_text()
     both = Document.read(text.replace("densenet@1", "resnet@1"))
-    for node, said in {
+    changes: dict[str, dict[str, Any]] = {
         "scans": {"name": NAME},
         "checked": SETTINGS["checked"],
         "dense": {"model_name": "resnet18", "weights": "none"},
         "light": {"model_name": "resnet34", "weights": "none"},
-    }.items():
+    }
+    for node, said in changes.items():
         both = both.with_settings(node, said)
     _, alone = Workplace(tmp_path / "alone", discs).run(both, "--until", "dense_judged")
     place = Workplace(tmp_path / "both", discs)
