@@ -33,7 +33,10 @@ def test_broken_images_are_refused_with_a_reason(shared: Live, name: str) -> Non
 )  # fmt: skip
 def test_odd_but_whole_images_are_judged(shared: Live, kind: str, mode: str) -> None:
     file = io.BytesIO()
-    Image.new(mode, (64, 64)).save(file, kind)
+    image = Image.new(mode, (64, 64))
+    if mode in ("LA", "RGBA"):
+        image.putalpha(255)
+    image.save(file, kind)
     assert shared.client.predict(file.getvalue()).status == 200
 
 

@@ -104,7 +104,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 @pytest.mark.parametrize(
-    ("place", "size"), [("the workspace", "3m"), ("the cache", "256k"), ("temporary files", "64k")]
+    ("place", "size"), [("the workspace", "3m"), ("the cache", "256k"), ("temporary files", "2m")]
 )
 def test_a_full_disk_is_named_with_its_room_and_a_rerun_goes_on(
     place: str,
