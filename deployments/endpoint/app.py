@@ -273,7 +273,8 @@ class Endpoint:
         address = request.client.host if request.client else "unknown"
         if caller is None:
             self.measures.refused_keys.inc()
-            wait = self.refused_keys.add(address, request.url.path)
+            shown = "authorization" in request.headers  # a page asks without one first, and guesses nothing
+            wait = self.refused_keys.add(address, request.url.path) if shown else None
             if wait is not None:
                 message = "too many keys were refused; ask again later, with the right one"
                 raise Refusal(429, "unauthorized", message, headers={"retry-after": str(wait)})

@@ -254,3 +254,10 @@ def test_a_right_key_never_waits_for_wrong_ones(settings: Callable[..., ServeSet
         answers = [stranger.ask("GET", "/model") for _ in range(FREE + 1)]
         assert [one.status for one in answers] == [401] * FREE + [429]
         assert found.client.ask("GET", "/model").status == 200
+
+
+def test_who_shows_no_key_guesses_nothing_and_does_not_wait(settings: Callable[..., ServeSettings]) -> None:
+    with live(settings()) as found:
+        page = Client(found.client.port, None)
+        assert {page.ask("GET", "/model").status for _ in range(FREE + 2)} == {401}
+        assert Client(found.client.port, "wrong-key-0123456789").ask("GET", "/model").status == 401
