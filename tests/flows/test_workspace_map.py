@@ -18,6 +18,8 @@ from tasks.label_begin import begin_labelling
 from tasks.label_choose import choose_tasks
 from tasks.labelling.settings import LabellingSettings
 from tasks.models.endpoint_log import SCHEMA
+from tasks.pipeline.document import Document
+from tasks.pipeline.versions import Pipelines
 from tasks.search import remember
 from tasks.stores.layout import KINDS, NOTICE, place_of
 from tasks.stores.workspace import Workspace
@@ -65,6 +67,7 @@ def test_every_path_that_is_written_is_of_a_known_kind(
     named = ("--workspace", str(folder), "--name", "small")
     done("label", "decide", "--image", str(image), "--label", "yes", "--by", "a person", *named)
     run.at("a-node").write("members/member-0.safetensors", b"")
+    Pipelines(run.open_workspace()).save(Document(lightbox_pipeline=1, name="drawn"), 0)
     run.open_workspace().write(NOTICE.path(name="small", flow_run="1", event="refused"), b"{}")
     remember(run, {0: {"learning_rate": 0.001}})  # a search that chose the preset remembers nothing
     log = tmp_path / "log"

@@ -198,6 +198,8 @@ def test_two_networks_are_trained_as_each_alone(discs: Path, tmp_path: Path) -> 
         "checked": SETTINGS["checked"],
         "dense": {"model_name": "resnet18", "weights": "none"},
         "light": {"model_name": "resnet34", "weights": "none"},
+        "dense_judged": SETTINGS["judged"],
+        "light_judged": SETTINGS["judged"],
     }
     for node, said in changes.items():
         both = both.with_settings(node, said)
