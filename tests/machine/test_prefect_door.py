@@ -7,6 +7,7 @@ import base64
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -255,12 +256,17 @@ def test_a_store_with_options_is_saved_whole_by_the_pages(server: Server, pages:
     pages.wait_for_selector("text=Block Name")
     pages.locator("input").first.fill("scans")
     pages.locator("textarea").first.fill("az://scans/brain_mri")
-    pages.locator(".cm-content").first.fill('{"account_name": "ward3", "account_key": "of the ward"}')
+    pages.locator("textarea").last.fill('{"account_name": "ward3", "account_key": "of the ward"}')
     pages.click("button:has-text('Create')")
     pages.wait_for_url("**/blocks/block/*")
     login = server.machine.secrets[PREFECT_LOGIN]
-    with temporary_settings({PREFECT_API_URL: server.api, PREFECT_API_AUTH_STRING: login}):
-        saved = Datastore.load("scans")
+
+    def load() -> Any:
+        with temporary_settings({PREFECT_API_URL: server.api, PREFECT_API_AUTH_STRING: login}):
+            return Datastore.load("scans")
+
+    with ThreadPoolExecutor(1) as apart:  # from the event loop that drives the browser
+        saved = apart.submit(load).result()
     assert isinstance(saved, Datastore)
     assert saved.url == "az://scans/brain_mri"
     assert saved.options is not None
