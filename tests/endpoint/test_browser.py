@@ -116,7 +116,7 @@ def test_without_a_model_the_page_says_so_and_shows_the_first_one_by_itself(
         said = page.inner_text("#no-model")
         assert "No model is served yet" in said
         assert "lightbox retrain" in said
-        assert "no champion of 'slices'" in said
+        page.locator("#no-model", has_text="no champion of 'slices'").wait_for()
         drop(page, "slice.png", picture())
         page.wait_for_selector("#problem", state="visible")
         assert page.inner_text("#problem") == "No model is served yet, so that no image can be judged."

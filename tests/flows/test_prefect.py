@@ -63,7 +63,9 @@ def test_a_run_on_a_server_shows_stages_artifacts_and_events(
     (run,) = [row for row in _filter(prefect_api, "flow_runs") if row["name"].startswith("retrain small ")]
     assert run["state_type"] == "COMPLETED"
     assert run["state_name"] == "Served, but does not pass"
-    assert run["state"]["message"].startswith("v1 refused: ")
+    assert run["state"]["message"].startswith(
+        "Version v1, the model of this run, is in service: it does not pass"
+    )
     assert "specificity" in run["state"]["message"]
     states = _states(prefect_api, run["id"])
     assert states["ingest"] == states["promote"] == states["decide"] == "Completed"
